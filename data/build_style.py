@@ -21,35 +21,35 @@ BLUSH = "#f0506e"
 # --- palettes: name -> (colour, English, Chinese) -------------------------------------------------------------------
 HAIR = {
     "black": ("#3a3545", ["black"], ["黑"]),
-    "brown": ("#7d4b2c", ["brown"], ["棕"]),
-    "blonde": ("#f6d365", ["blonde"], ["金"]),
+    "brown": ("#7d4b2c", ["brown"], ["棕", "褐"]),
+    "blonde": ("#f6d365", ["blonde", "golden"], ["金"]),
     "orange": ("#f28a2e", ["orange"], ["橙"]),
     "red": ("#cc2536", ["red"], ["红"]),
     "pink": ("#f79cc4", ["pink"], ["粉"]),
-    "purple": ("#8b55cf", ["purple"], ["紫"]),
+    "purple": ("#8b55cf", ["purple", "violet"], ["紫"]),
     "blue": ("#2f62d9", ["blue"], ["蓝"]),
-    "aqua": ("#4fd3dd", ["aqua"], ["青"]),
+    "aqua": ("#4fd3dd", ["aqua", "turquoise"], ["青", "青绿"]),
     "green": ("#45ad55", ["green"], ["绿"]),
     "silver": ("#a3aabb", ["silver"], ["银"]),
     "white": ("#f6f3f7", ["white"], ["白"]),
 }
 EYE = {
-    "brown": ("#8a4a22", ["brown"], ["棕"]),
+    "brown": ("#8a4a22", ["brown"], ["棕", "褐"]),
     "red": ("#e01f30", ["red"], ["红"]),
     "orange": ("#fb8417", ["orange"], ["橙"]),
     "yellow": ("#f7d21c", ["yellow"], ["黄"]),
     "green": ("#2fb44c", ["green"], ["绿"]),
-    "aqua": ("#1fcfdb", ["aqua"], ["青"]),
+    "aqua": ("#1fcfdb", ["aqua", "turquoise"], ["青", "青绿"]),
     "blue": ("#2560ee", ["blue"], ["蓝"]),
-    "purple": ("#8a35dc", ["purple"], ["紫"]),
+    "purple": ("#8a35dc", ["purple", "violet"], ["紫"]),
     "pink": ("#fb57a8", ["pink"], ["粉"]),
     "gray": ("#8d94a6", ["gray"], ["灰"]),
 }
 SKIN = {
-    "fair": ("#ffe9dc", ["fair"], ["白皙"]),
-    "peach": ("#fbd0ae", ["peach"], ["浅色"]),
-    "tan": ("#dba272", ["tan"], ["小麦色"]),
-    "brown": ("#9c643f", ["brown"], ["深色"]),
+    "fair": ("#ffe9dc", ["fair skin", "pale skin"], ["白皙皮肤"]),
+    "peach": ("#fbd0ae", ["light skin"], ["浅色皮肤"]),
+    "tan": ("#dba272", ["tan skin", "tanned skin"], ["小麦色皮肤"]),
+    "brown": ("#9c643f", ["brown skin", "dark skin"], ["棕色皮肤", "深色皮肤"]),
 }
 BACKGROUND = {
     "blue": ("#b9dcf6", ["blue"], ["蓝"]),
@@ -254,8 +254,8 @@ FRINGES = {
                    "L160,8 Q166,22 176,34 L204,34 Q198,48 200,62 L218,72 Q206,84 207,136 "},
     ),
     "between": (
-        mirror_points([(197, 130), (198, 178), (186, 108), (176, 130), (164, 98), (152, 116), (140, 88), (128, 158), (116, 88)])[:9]
-        + [(104, 116), (92, 98), (80, 130), (70, 108), (58, 178), (59, 130)],
+        [(197, 130), (198, 178), (186, 108), (176, 130), (164, 98), (152, 116), (140, 88), (128, 158), (116, 88),
+         (104, 116), (92, 98), (80, 130), (70, 108), (58, 178), (59, 130)],
         {},
     ),
     "wispy": (
@@ -683,23 +683,23 @@ def words() -> dict:
         "fringe": {
             "source": {"component": "fringe"},
             "values": variant_words(
-                blunt=(["a blunt fringe", "straight bangs"], ["齐刘海"]),
-                swept=(["a side-swept fringe", "swept bangs"], ["斜刘海"]),
-                parted=(["a centre parting", "parted bangs"], ["中分刘海"]),
-                spiky=(["spiky hair on top", "spiky bangs"], ["刺猬刘海"]),
-                between=(["a lock between the eyes"], ["眼间一缕刘海"]),
-                wispy=(["a wispy fringe and a stray lock", "wispy bangs"], ["碎刘海"]),
+                blunt=(["straight bangs", "a blunt fringe"], ["齐刘海"]),
+                swept=(["side-swept bangs", "a side-swept fringe"], ["斜刘海"]),
+                parted=(["parted bangs", "a centre parting"], ["中分刘海"]),
+                spiky=(["spiky bangs", "a spiky fringe"], ["尖尖的刘海"]),
+                between=(["a lock of hair between the eyes"], ["眉间一缕刘海"]),
+                wispy=(["wispy bangs", "a stray lock on top"], ["碎刘海", "头顶一根呆毛"]),
             ),
         },
         "eye_shape": {
             "source": {"component": "eyes"},
             "values": variant_words(
-                round=(["round {} eyes", "big {} eyes"], ["圆圆的{}眼睛", "{}大眼睛"]),
+                round=(["round {} eyes", "big round {} eyes"], ["圆圆的{}眼睛", "又大又圆的{}眼睛"]),
                 sharp=(["sharp {} eyes", "upturned {} eyes"], ["上挑的{}眼睛"]),
                 droopy=(["droopy {} eyes"], ["下垂的{}眼睛"]),
                 sleepy=(["sleepy {} eyes", "half-closed {} eyes"], ["困倦的{}眼睛", "半闭的{}眼睛"]),
-                closed=(["closed eyes"], ["闭着眼睛"]),
-                wink=(["winking"], ["眨着一只眼"]),
+                closed=(["closed eyes"], ["闭着眼睛", "闭着双眼"]),
+                wink=(["winking"], ["眨着一只眼", "闭着一只眼"]),
             ),
         },
         "mouth": {
@@ -707,22 +707,22 @@ def words() -> dict:
             "values": variant_words(
                 smile=(["smiling", "with a smile"], ["微笑"]),
                 open=(["laughing", "with an open mouth"], ["大笑", "张着嘴笑"]),
-                flat=(["with a straight face", "with a neutral mouth"], ["面无表情"]),
-                frown=(["frowning", "looking sad"], ["撇着嘴", "不高兴"]),
-                cat=(["with a cat smile"], ["猫嘴"]),
-                surprised=(["surprised", "looking surprised"], ["吃惊"]),
+                flat=(["expressionless", "with a straight face"], ["面无表情"]),
+                frown=(["frowning", "looking sad"], ["撇着嘴", "闷闷不乐"]),
+                cat=(["with a cat smile"], ["带着猫咪般的微笑"]),
+                surprised=(["surprised", "looking surprised"], ["一脸惊讶"]),
             ),
         },
         "skin": {"source": {"color": "skin"}, "values": colour_words("skin")},
         "glasses": {
             "source": {"component": "glasses"},
             "values": variant_words(
-                round=(["round glasses", "glasses"], ["圆框眼镜", "眼镜"]),
-                square=(["red square glasses", "square glasses", "glasses"], ["红色方框眼镜", "方框眼镜", "眼镜"]),
+                round=(["round glasses"], ["圆框眼镜"]),
+                square=(["red square glasses", "square glasses"], ["红色方框眼镜", "方框眼镜"]),
             ) | {"no": {"key": None, "en": [], "zh": []}},
         },
         "ribbon": {
-            "source": {"component": "bow"}, "values": present_or_not(["a ribbon", "a bow"], ["蝴蝶结"]),
+            "source": {"component": "bow"}, "values": present_or_not(["a {} ribbon", "a {} bow"], ["{}蝴蝶结"]),
         },
         "ribbon_color": {
             "source": {"color": "ribbon"}, "values": colour_words("ribbon"), "hidden_when": {"ribbon": ["no"]},
@@ -733,9 +733,9 @@ def words() -> dict:
             "source": {"component": "clothes"},
             "values": variant_words(
                 sailor=(["a sailor uniform"], ["水手服"]),
-                hoodie=(["a hoodie"], ["连帽衫"]),
-                shirt=(["a white shirt and a tie", "a shirt and tie"], ["衬衫和领带"]),
-                sweater=(["a sweater", "a turtleneck"], ["毛衣", "高领毛衣"]),
+                hoodie=(["a {} hoodie"], ["{}连帽衫"]),
+                shirt=(["a white shirt with a tie", "a shirt with a tie"], ["系领带的白衬衫", "系领带的衬衫"]),
+                sweater=(["a {} sweater", "a {} turtleneck"], ["{}毛衣", "{}高领毛衣"]),
             ),
         },
         "clothes_color": {
