@@ -1,0 +1,1 @@
+"""What the makers of the course use, and its students need not."""
