@@ -2,7 +2,9 @@
 
 import os
 
-os.environ.setdefault("MPLBACKEND", "Agg")
+import matplotlib as mpl
+
+mpl.use("Agg")  # here only: as an environment variable it would take the lessons' figures too
 
 workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if workers > 1:

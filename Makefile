@@ -1,0 +1,72 @@
+# The course in a few verbs; `make help` lists them. Each sets up .venv by itself, once.
+PYTHON ?= python3
+IP     ?= 127.0.0.1
+PORT   ?= 8888
+CPU    ?=
+REPO   ?=
+BRANCH ?=
+
+BIN   := .venv/bin
+READY := .venv/.ready
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with nbval.cfg
+
+# What is stored in the notebooks was made like this, so it is compared like this.
+STORED := COURSE_DEVICE=cpu COURSE_BUDGET=quick
+
+# No reports to anyone; root (in a container) may run the server too.
+export HF_HUB_DISABLE_TELEMETRY := 1
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint format notebooks colab clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Settings: PYTHON=python3.12  PORT=8888  IP=127.0.0.1  CPU=1 (install torch without CUDA)"
+
+lab: $(READY) ## open JupyterLab at lesson 1
+	$(BIN)/jupyter lab --ip=$(IP) --port=$(PORT) $(AS_ROOT) \
+	  --LabApp.default_url=/lab/tree/notebooks/01_gan_intuition.ipynb \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	  --LabApp.extension_manager=readonly
+
+test: lint ## check style, run the unit tests, every lesson and the browser test
+	$(STORED) $(BIN)/pytest -n 2 --dist loadscope $(NBVAL) tests notebooks --ignore=tests/browser
+	$(STORED) $(BIN)/pytest tests/browser
+
+lint: $(READY) ## check style, in code and notebooks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(READY) ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+notebooks: $(READY) ## run every lesson and store its outputs
+	$(STORED) $(BIN)/python -m tools.notebooks run
+
+colab: $(READY) ## REPO=owner/name BRANCH=main: put this address into badges and setup cells
+	$(BIN)/python -m tools.notebooks stamp $(if $(REPO),--repository $(REPO)) $(if $(BRANCH),--branch $(BRANCH))
+
+clean: ## remove .venv and everything else that was made here
+	rm -rf .venv dist build .pytest_cache .ruff_cache
+	find course_lib tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "The course needs Python 3.11 or newer, and \`$(PYTHON)\` is not that. Name one that is:" >&2; \
+	  echo "    make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+	  rm -rf .venv; \
+	  echo "\`$(PYTHON) -m venv\` failed. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Installing the course into .venv (about 3 minutes, once) ..."
+ifeq ($(CPU),)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+else
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip install --quiet --torch-backend=cpu --python $(BIN)/python -c constraints.txt -e ".[test]"
+endif
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@cp tools/jupyterlab.json .venv/share/jupyter/lab/settings/overrides.json
+	@touch $@

@@ -1,0 +1,64 @@
+"""The wheel, on its own: installed far from the checkout, it brings the data with it."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from tools.notebooks import ROOT
+
+PROBE = """
+import json
+import course_lib
+from course_lib import dcgan, faces, pretrained, settings
+
+generators = [pretrained.load(name, dcgan.Generator) for name in pretrained.names()]
+print(json.dumps({
+    "library": course_lib.__file__,
+    "data": str(settings.data_dir()),
+    "faces": faces.load("all").images.shape,
+    "generators": len(generators),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory) -> Path:
+    """The interpreter of a new environment that holds the wheel.
+
+    Its dependencies are the ones of this environment: a `.pth` file lends them, the checkout apart.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+
+    home = folder / "venv"
+    venv.create(home)
+    scripts = home / ("Scripts" if sys.platform == "win32" else "bin")
+    python = scripts / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+
+    variables = {"base": home, "platbase": home}
+    site_packages = Path(sysconfig.get_path("purelib", "venv", vars=variables))
+    lent = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (site_packages / "lent.pth").write_text("\n".join(lent), encoding="utf-8")
+    return python
+
+
+def test_wheel_brings_faces_and_weights(python, tmp_path):
+    done = subprocess.run(
+        [python, "-I", "-c", PROBE], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    home = python.parent.parent
+    assert Path(found["library"]).is_relative_to(home)
+    assert Path(found["data"]).is_relative_to(home)
+    assert found["faces"] == [6_000, 64, 64, 3]
+    assert found["generators"] >= 1
