@@ -115,7 +115,7 @@ def draw_plane(
     picture = Image.new("RGB", (size, size + HEADLINE * SCALE), "white")
     picture.paste(plane, (0, HEADLINE * SCALE))
     draw = ImageDraw.Draw(picture)
-    outside = int((~(scene.fake.abs() <= toy.REACH)).any(dim=1).sum())  # NaN is outside too
+    outside = scene.outside()
     if outside:
         words = f"{outside} of {len(scene.fake)} forgeries lie outside this square"
         at = (8 * SCALE, 36 * SCALE)
@@ -732,7 +732,7 @@ class Scrubber(ipywidgets.VBox):
         self._frames = [self._encoded(_tiled(moment, columns)) for moment in moments]
         last = len(moments) - 1
         self.picture = ipywidgets.Image(
-            format="png", layout=ipywidgets.Layout(width=f"{columns * FACE}px", max_width="100%")
+            format="png", layout=ipywidgets.Layout(width=f"{columns * 84}px", max_width="100%")
         )
         self.label = ipywidgets.HTML()
         self.slider = ipywidgets.IntSlider(

@@ -1,0 +1,178 @@
+"""Weights in and out: safetensors and a manifest with hashes, never pickle.
+
+`data/weights/manifest.json` says of each network by name how it is built, which file has its
+weights, the hash of that file, and the training they took. A network may also have a film: pictures
+of always the same noise, taken while it was trained.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from course_lib import settings
+from course_lib.training import Snapshot, atomic, sha256
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_NUMBERS = re.compile(r"\[[\s\d.,eE+-]+\]")  # lists of numbers, to be written on one line
+LARGEST_FILE = 16 * 2**20  # a repository should stay quick to clone
+
+
+class PretrainedError(ValueError):
+    """Weights cannot be used; the message says why and what to do."""
+
+
+def names(folder: str | Path | None = None) -> list[str]:
+    """The networks whose weights are here."""
+    return sorted(_manifest(_folder(folder)))
+
+
+def describe(name: str, folder: str | Path | None = None) -> dict[str, Any]:
+    """What the manifest says of a network: config, training, hashes."""
+    manifest = _manifest(_folder(folder))
+    if name not in manifest:
+        known = ", ".join(sorted(manifest)) or "none yet"
+        raise PretrainedError(f"there are no weights named {name!r}; known names: {known}")
+    return manifest[name]
+
+
+def load(name: str, build: Callable[..., Network], folder: str | Path | None = None) -> Network:
+    """`build(**config)` with the weights of that name, on `settings.device()`, ready to use.
+
+    Raises PretrainedError when the name is unknown, the file is not what the manifest's hash says,
+    or `build` makes another network than the one that was saved.
+    """
+    about = describe(name, folder)
+    path = _verified(_folder(folder) / about["file"], about["sha256"])
+    network = build(**about["config"])
+    try:
+        weights = load_file(path)
+        network.load_state_dict(weights)  # 16-bit numbers become 32-bit ones here
+    except (RuntimeError, SafetensorError) as error:
+        raise PretrainedError(
+            f"{path.name} does not fit {type(network).__name__}({about['config']}): {error}"
+        ) from error
+    return network.to(settings.device()).eval()
+
+
+def save(
+    name: str,
+    network: nn.Module,
+    *,
+    config: Mapping[str, Any],
+    training: Mapping[str, Any],
+    film: Sequence[Snapshot] = (),
+    folder: str | Path | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Write a network's weights (16 bits each), its film, and its line in the manifest.
+
+    config: what `load` gives to `build`. training: what it took, for those who ask.
+    """
+    folder = _folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        key: value.detach().cpu().to(dtype if value.is_floating_point() else None).contiguous()
+        for key, value in network.state_dict().items()
+    }
+    for key, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise PretrainedError(f"{key} has values that are not finite in {dtype}; not saved")
+    path = folder / f"{name}.safetensors"
+    with atomic(path) as temporary:
+        save_file(tensors, temporary)
+        temporary.chmod(0o644)  # safetensors writes files that only their owner may read
+        size = temporary.stat().st_size
+        if size > LARGEST_FILE:
+            raise PretrainedError(
+                f"{path.name} would have {size / 2**20:.1f} MiB; a file of the repository may have "
+                f"{LARGEST_FILE // 2**20}: choose a smaller width"
+            )
+    about = {
+        "file": path.name,
+        "sha256": sha256(path),
+        "config": dict(config),
+        "training": dict(training),
+    }
+    if film:
+        about["film"] = _save_film(film, folder / f"{name}-film.webp")
+    manifest = _manifest(folder) | {name: about}
+    with atomic(folder / "manifest.json") as temporary:
+        text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
+        text = _NUMBERS.sub(lambda found: "".join(found[0].split()), text)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def film(name: str, folder: str | Path | None = None) -> list[Snapshot]:
+    """The pictures that were taken while the network of that name was trained."""
+    about = describe(name, folder).get("film")
+    if about is None:
+        raise PretrainedError(f"{name!r} has no film")
+    path = _verified(_folder(folder) / about["file"], about["sha256"])
+    size, steps = about["size"], about["steps"]
+    strip = np.asarray(Image.open(path).convert("RGB"))
+    columns = strip.shape[1] // size
+    pictures = strip.reshape(-1, size, columns, size, 3).swapaxes(1, 2)
+    pictures = pictures.reshape(len(steps), -1, size, size, 3)
+    return [
+        Snapshot(step, images, {name: values[i] for name, values in about["measures"].items()})
+        for i, (step, images) in enumerate(zip(steps, pictures, strict=True))
+    ]
+
+
+def _save_film(film: Sequence[Snapshot], path: Path) -> dict[str, Any]:
+    """One tall picture: the moments under each other, each in rows of 8."""
+    pictures = np.concatenate([snapshot.pictures for snapshot in film])
+    size = pictures.shape[1]
+    rows = pictures.reshape(-1, 8, size, size, 3).swapaxes(1, 2)
+    with atomic(path) as temporary:
+        strip = Image.fromarray(rows.reshape(-1, 8 * size, 3))
+        strip.save(temporary, format="WEBP", quality=85, method=6)
+    return {
+        "file": path.name,
+        "sha256": sha256(path),
+        "size": size,
+        "steps": [snapshot.step for snapshot in film],
+        "measures": {
+            name: [round(snapshot.measures[name], 4) for snapshot in film]
+            for name in film[0].measures
+        },
+    }
+
+
+def _folder(folder: str | Path | None) -> Path:
+    return Path(folder) if folder else settings.data_dir() / "weights"
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PretrainedError(f"{path.name} in {folder} is not valid JSON: {error}") from error
+
+
+def _verified(path: Path, stated: str) -> Path:
+    if not path.exists():
+        raise PretrainedError(f"{path.name} is missing from {path.parent}: install the course anew")
+    found = sha256(path)
+    if found != stated:
+        raise PretrainedError(
+            f"{path.name} has the SHA-256 {found[:12]}…, the manifest says {stated[:12]}…: "
+            "the file is damaged or was changed, and is not loaded. Install the course anew."
+        )
+    return path

@@ -1,0 +1,107 @@
+"""Train the generators whose weights are committed in `data/weights`.
+
+The course's generator, and the two small ones that lesson 3 compares:
+
+    python data/train_faces_generator.py faces-dcgan --run ~/run --minutes 82 --precision bf16
+    python data/train_faces_generator.py faces-article --run ~/run-article
+    python data/train_faces_generator.py faces-better --run ~/run-better
+
+Checkpoints are saved in the folder `--run` as it goes; the same command goes on after an
+interruption. At the end (of the images or of the minutes, whichever comes first) the generator, its
+film and its line in the manifest are written to `data/weights`. `--export-only` writes what a run
+has so far.
+"""
+
+import argparse
+import dataclasses
+
+import numpy as np
+import torch
+
+from course_lib import dcgan, faces, pretrained, settings, training
+
+RUNS = {
+    "faces-dcgan": {
+        "recipe": dataclasses.replace(dcgan.R1, average=0.999, decay_from=0.6),  # a calm, long end
+        "width": 32,
+        "images": 2_000_000,
+    },
+    "faces-article": {"recipe": dcgan.TUTORIAL, "width": 16, "images": 64_000},
+    "faces-better": {"recipe": dcgan.R1, "width": 16, "images": 64_000},
+}
+FILM_FACES = 32
+EARLY = {10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 900}
+MOMENTS = 25  # of the film
+POINTS = 200  # of the loss curves in the manifest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=RUNS)
+    parser.add_argument("--run", required=True, help="folder for the checkpoints")
+    parser.add_argument("--minutes", type=float, help="stop after so many minutes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=("no", "bf16", "fp16"))
+    parser.add_argument("--threads", type=int, help="CPU threads; all by default")
+    parser.add_argument("--export-only", action="store_true", help="write what the run has so far")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+    plan = RUNS[options.name]
+    generator, history = dcgan.train(
+        faces.load("train"),
+        plan["recipe"],
+        images=0 if options.export_only else plan["images"],
+        width=plan["width"],
+        seed=options.seed,
+        held_out=faces.load("held-out"),
+        precision=options.precision,
+        folder=options.run,
+        max_minutes=options.minutes,
+        pictures_every=EARLY | set(range(1000, plan["images"], 1000)),
+        save_every=1000,
+    )
+    if history.stopped == "interrupted":
+        return  # go on with the same command
+
+    path = pretrained.save(
+        options.name,
+        generator,
+        config={"width": plan["width"]},
+        training={
+            "data": "data/faces.parquet, train split",
+            "images": history.images,
+            "minutes": round(history.seconds / 60, 1),
+            "images_per_second": round(history.images / history.seconds),
+            "device": str(settings.device()),
+            "threads": torch.get_num_threads(),
+            "precision": options.precision or "no",
+            "seed": options.seed,
+            "recipe": dataclasses.asdict(plan["recipe"]),
+            "losses": {name: curve(values) for name, values in history.losses.items()},
+            "command": f"python data/train_faces_generator.py {options.name}",
+        },
+        film=film(history.snapshots),
+    )
+    print(f"{path.name}: {history.images:,} images in {history.seconds / 60:.0f} minutes")
+
+
+def curve(values: list[float]) -> list[float]:
+    """At most `POINTS` means over steps that follow each other."""
+    return [round(float(part.mean()), 3) for part in np.array_split(values, POINTS) if len(part)]
+
+
+def film(snapshots: list[training.Snapshot]) -> list[training.Snapshot]:
+    """Some moments, closer together at the beginning, and some faces of each."""
+    steps = np.array([snapshot.step for snapshot in snapshots])
+    wanted = steps[-1] * np.linspace(0, 1, MOMENTS) ** 3
+    chosen = sorted({int(np.abs(steps - step).argmin()) for step in wanted})
+    return [
+        dataclasses.replace(snapshots[i], pictures=snapshots[i].pictures[:FILM_FACES])
+        for i in chosen
+    ]
+
+
+if __name__ == "__main__":
+    main()

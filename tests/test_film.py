@@ -1,0 +1,49 @@
+"""The film of a training: its slider, and the strip that stands in where no kernel runs."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from IPython.core.formatters import DisplayFormatter
+from PIL import Image
+
+from course_lib import widgets
+from course_lib.training import Snapshot
+
+
+@pytest.fixture
+def film():
+    shades = (0, 90, 180, 250)
+    snapshots = [
+        Snapshot(step, np.full((10, 16, 16, 3), shade, np.uint8))
+        for step, shade in zip((0, 10, 50, 100), shades, strict=True)
+    ]
+    return widgets.film(snapshots, batch_size=64, rows=3)
+
+
+def decoded(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def test_it_opens_at_the_last_moment_and_the_slider_moves(film):
+    assert "6,400 images" in film.label.value
+    assert decoded(film.picture.value).shape == (32, 128, 3)  # ten faces in rows of eight
+    film.slider.value = 1
+    assert "640 images" in film.label.value
+    assert decoded(film.picture.value)[0, 0].tolist() == [90, 90, 90]
+
+
+def test_a_strip_stands_in_where_no_kernel_runs(film):
+    data, _ = DisplayFormatter().format(film)
+    assert data["text/plain"] == "A film of the training: run this cell in JupyterLab or Colab."
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == film.model_id
+    strip = decoded(base64.b64decode(data["image/png"]))
+    middle = strip[:, -20].astype(int)
+    first, last = middle[20], middle[-20]
+    assert (first.tolist(), last.tolist()) == ([0, 0, 0], [250, 250, 250])
+
+
+def test_labels_and_moments_belong_together():
+    with pytest.raises(ValueError, match="1 labels for 0 moments; give one each"):
+        widgets.Scrubber([], ["noise"])

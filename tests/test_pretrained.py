@@ -1,0 +1,149 @@
+"""Weights come back as they were saved; what is not what the manifest says is not loaded."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from course_lib import dcgan, pretrained, settings
+from course_lib.training import Snapshot
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder with one small generator, and that generator."""
+    config = {"width": 4, "image_size": 32}
+    generator = dcgan.Generator(**config).apply(dcgan.initialise_weights).eval()
+    film = [
+        Snapshot(step, np.full((8, 32, 32, 3), shade, np.uint8), {"D(x) learnt": 0.5})
+        for step, shade in ((0, 10), (100, 200))
+    ]
+    pretrained.save(
+        "small", generator, config=config, training={"images": 800}, film=film, folder=tmp_path
+    )
+    return tmp_path, generator
+
+
+def test_saved_network_comes_back(saved):
+    folder, generator = saved
+    loaded = pretrained.load("small", dcgan.Generator, folder)
+    assert not loaded.training
+    assert pretrained.names(folder) == ["small"]
+    assert pretrained.describe("small", folder)["training"] == {"images": 800}
+    noise = torch.randn(4, dcgan.NOISE_SIZE)
+    with torch.no_grad():  # 16 bits a weight: less than one of 256 levels away
+        assert (loaded(noise) - generator(noise)).abs().max() < 1 / 128
+
+
+def test_film_comes_back_in_order(saved):
+    folder, _ = saved
+    first, second = pretrained.film("small", folder)
+    assert (first.step, second.step) == (0, 100)
+    assert first.pictures.shape == (8, 32, 32, 3)
+    assert abs(int(first.pictures.mean()) - 10) < 5
+    assert abs(int(second.pictures.mean()) - 200) < 5
+    assert first.measures == {"D(x) learnt": 0.5}
+
+
+def test_unknown_name_lists_the_known_ones(saved):
+    with pytest.raises(pretrained.PretrainedError, match="named 'smal'; known names: small"):
+        pretrained.load("smal", dcgan.Generator, saved[0])
+
+
+def test_empty_folder_has_none_yet(tmp_path):
+    with pytest.raises(pretrained.PretrainedError, match="known names: none yet"):
+        pretrained.load("small", dcgan.Generator, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["small.safetensors", "small-film.webp"])
+def test_changed_file_is_not_loaded(saved, name):
+    path = saved[0] / name
+    content = bytearray(path.read_bytes())
+    content[-10] ^= 1
+    path.write_bytes(content)
+    read = pretrained.film if name.endswith("webp") else pretrained.load
+    arguments = () if name.endswith("webp") else (dcgan.Generator,)
+    with pytest.raises(pretrained.PretrainedError, match=r"SHA-256 .* is not loaded\. Install"):
+        read("small", *arguments, folder=saved[0])
+
+
+def test_missing_file_says_so(saved):
+    (saved[0] / "small.safetensors").unlink()
+    with pytest.raises(pretrained.PretrainedError, match=r"small\.safetensors is missing from"):
+        pretrained.load("small", dcgan.Generator, saved[0])
+
+
+def test_pickle_with_the_right_hash_is_not_loaded(saved):
+    folder, generator = saved
+    path = folder / "small.safetensors"
+    torch.save(generator.state_dict(), path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["small"]["sha256"] = pretrained.sha256(path)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(pretrained.PretrainedError, match="does not fit Generator"):
+        pretrained.load("small", dcgan.Generator, folder)
+
+
+def test_another_network_is_told_apart(saved):
+    with pytest.raises(pretrained.PretrainedError, match="does not fit Generator"):
+        pretrained.load("small", lambda width, image_size: dcgan.Generator(width=8), saved[0])
+
+
+def test_broken_manifest(saved):
+    (saved[0] / "manifest.json").write_text("{")
+    with pytest.raises(pretrained.PretrainedError, match=r"manifest\.json .* is not valid JSON"):
+        pretrained.names(saved[0])
+
+
+def test_network_without_film(tmp_path):
+    generator = dcgan.Generator(width=4, image_size=32)
+    pretrained.save("small", generator, config={}, training={}, folder=tmp_path)
+    with pytest.raises(pretrained.PretrainedError, match="'small' has no film"):
+        pretrained.film("small", tmp_path)
+
+
+def test_spoilt_or_too_large_weights_are_not_saved(tmp_path):
+    generator = dcgan.Generator(width=4, image_size=32)
+    with torch.no_grad():
+        generator.main[0].weight[0, 0] = 1e6  # more than 16 bits can hold
+    with pytest.raises(
+        pretrained.PretrainedError, match=r"main\.0\.weight has values .*not finite"
+    ):
+        pretrained.save("small", generator, config={}, training={}, folder=tmp_path)
+    with pytest.raises(pretrained.PretrainedError, match="a file of the repository may have 16"):
+        pretrained.save(
+            "large", dcgan.Generator(width=128), config={}, training={}, folder=tmp_path
+        )
+    assert pretrained.names(tmp_path) == []
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+# The committed weights
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_committed_weights_are_whole_and_small(name):
+    about = pretrained.describe(name)
+    for part in (about, about.get("film")):
+        if part:
+            path = settings.data_dir() / "weights" / part["file"]
+            assert pretrained.sha256(path) == part["sha256"]
+            assert path.stat().st_size <= pretrained.LARGEST_FILE
+
+
+def test_committed_generator_paints_varied_colourful_faces():
+    generator = pretrained.load("faces-dcgan", dcgan.Generator)
+    noise = torch.randn(64, dcgan.NOISE_SIZE, generator=torch.Generator().manual_seed(0))
+    images = dcgan.paint(generator, noise)
+    assert images.shape == (64, 3, 64, 64)
+    hair = images[:, :, 8:20, 20:44].mean((2, 3))  # where the hair is: every face has its own
+    assert hair.std(0).min() > 0.2
+    distances = torch.cdist(images.flatten(1), images.flatten(1))
+    distances.fill_diagonal_(float("inf"))
+    assert distances.min() > 10  # no two of them alike
