@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib import pretrained, training
 
-MIDDLE_LAYERS = {32: 2, 64: 3, 128: 4}  # image size → layers that double 4×4 maps, but the last
+# image size → how many doublings lie between the first layer (1×1 → 4×4) and the last (→ image)
+MIDDLE_LAYERS = {32: 2, 64: 3, 128: 4}
 NOISE_SIZE = 100  # the article's nz
 PRETRAINED = "faces-dcgan"  # trained by data/train_faces_generator.py
 NORMALIZATIONS = ("batch", "spectral", "none")
@@ -68,10 +69,11 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The appraiser: picture in, one score out. The generator's mirror image.
+    """The appraiser: picture in, one number out. The generator's mirror image.
 
     Input: images (B, channels, S, S) in [-1, 1].
-    Output: (B,), the probability of being real, or with `sigmoid=False` the logit.
+    Output: (B,), the belief D(x), from 0, "fake", to 1, "real"; with `sigmoid=False` the score,
+    whose sigmoid is the belief.
     `width` is the number of maps after the first layer (the article's ndf).
 
     normalization: "batch" as in the article; "spectral" divides each layer by its largest singular
@@ -503,7 +505,7 @@ def train(
 
 
 BUDGETS: dict[str, dict[str, Any]] = {  # of `load_or_train`; a GPU does "full"
-    "quick": {"recipe": replace(R1, batch_size=32), "width": 16, "images": 3_200},
+    "quick": {"recipe": replace(R1, batch_size=32), "width": 24, "images": 4_000},
     "full": {"recipe": replace(R1, decay_from=0.6), "width": 64, "images": 1_000_000},
 }
 

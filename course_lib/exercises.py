@@ -144,12 +144,15 @@ def discriminator_loss(loss: Callable) -> str:
         f"For the test's scores the loss is {(on_real + on_fake).item():.4f}, yours is "
         f"{answer.item():.4f}.",
     )
-    sure = call(loss, torch.full((4,), 200.0), torch.full((4,), 200.0))
-    require(
-        bool(sure.isfinite()),
-        "Right for modest scores, but infinite for a score of 200, where 1 - sigmoid rounds to 0: "
-        "use F.softplus.",
-    )
+    for score, where in (
+        (200.0, "forgeries with a score of 200, where 1 - sigmoid"),
+        (-200.0, "real points with a score of -200, where sigmoid"),
+    ):
+        sure = call(loss, torch.full((4,), score), torch.full((4,), score))
+        require(
+            bool(sure.isfinite()),
+            f"Right for modest scores, but infinite for {where} rounds to 0: use F.softplus.",
+        )
     return "That is Goodfellow's loss, and it stays finite for every score."
 
 
@@ -243,10 +246,11 @@ def output_side(side_after: Callable[..., int]) -> str:
             asked = f"side_after({side}, {kernel}, {stride}, {padding}, transposed={transposed})"
             lost = (side + 2 * padding - kernel) % stride
             hint = ""
-            if not transposed and lost and round(float(answer)) == true + 1:
+            if not transposed and lost and true < float(answer) <= true + 1:
+                over = "one pixel is" if lost == 1 else f"{lost} pixels are"
                 hint = (
-                    f" A kernel that would stand over the edge is left out, and here {lost} of the "
-                    "pixels are left over: round down."
+                    " A kernel that would stand over the edge is left out, and here "
+                    f"{over} left over: round down, with //."
                 )
             elif not transposed and answer == true - 1:
                 hint = " The first place of the kernel counts too: + 1."
@@ -301,10 +305,22 @@ def deeper_generator(deeper: Callable[[int], nn.Module]) -> str:
         wide > 2,
         f"deeper(32) has {wide:.2f} times the parameters of deeper(16): it ignores the width.",
     )
-    number, before = _parameters(call(deeper, 64)), 3_576_704
+    number, before = _parameters(call(deeper, 64)), 3_576_704  # those of dcgan.Generator()
+    growth = number / before - 1
+    require(
+        growth < 0.1,
+        f"128×128, but {number:,} parameters at width 64, {growth:+.1%}: your new doubling is not "
+        "at the end. At the start, where the maps are many, it is dear; let it follow the `width` "
+        "maps of 32×32.",
+    )
+    require(
+        0.007 < growth < 0.01,
+        f"128×128, but {number:,} parameters at width 64, {growth:+.1%}: a transposed convolution "
+        "from `width` to `width // 2` maps, and one from there to the picture, make about +0.9%.",
+    )
     return (
         f"128×128 in [-1, 1], and {number:,} parameters at width 64: "
-        f"{number / before - 1:+.1%} against the generator of 64×64."
+        f"{growth:+.1%} against the generator of 64×64."
     )
 
 
@@ -348,10 +364,15 @@ def discriminator_block(block: Callable[[int, int], nn.Module]) -> str:
     )
     # Behind BatchNorm a map has mean 0: the sum of its negative part shows the slope.
     slope = (maps.clamp(max=0).sum() / -maps.clamp(min=0).sum()).item()
+    why = ""
+    if slope > 0.9 and any(isinstance(m, nn.LeakyReLU) for m in network.modules()):
+        why = " BatchNorm stands behind the LeakyReLU; it comes before."
+    elif slope > 0.9:
+        why = " The LeakyReLU is missing; it comes last."
     require(
         abs(slope - 0.2) < 0.01,
         f"Below zero your block lets {slope:.2f} of the value through; the article's slope is 0.2."
-        + (" BatchNorm stands behind the LeakyReLU; it comes before." if slope > 0.9 else ""),
+        f"{why}",
     )
     return "One convolution, normalised, a slope of 0.20 below zero: this is D's middle block."
 

@@ -146,17 +146,23 @@ def show_images(
 
 @styled
 def show_maps(
-    maps: Sequence, titles: Sequence[str] | None = None, title: str | None = None
+    maps: Sequence,
+    titles: Sequence[str] | None = None,
+    title: str | None = None,
+    same_scale: bool = False,
 ) -> None:
-    """Show feature maps side by side, each with its own scale; small ones with their numbers.
+    """Show feature maps side by side; small ones with their numbers.
 
     maps: tensors or arrays of shape (H, W), leading ones allowed: (1, 1, H, W) is fine.
+    same_scale: a colour means the same number in all of them; else each has a scale of its own.
     """
     figure, all_axes = plt.subplots(1, len(maps), figsize=(3 * len(maps), 3.1), squeeze=False)
-    for i, (one, axes) in enumerate(zip(maps, all_axes[0], strict=True)):
-        values = torch.as_tensor(one).detach().cpu().float()
-        values = values.reshape(values.shape[-2:]).numpy()
-        low, high = min(0.0, values.min()), max(values.max(), values.min() + 1e-9)
+    maps = [torch.as_tensor(one).detach().cpu().float() for one in maps]
+    maps = [one.reshape(one.shape[-2:]).numpy() for one in maps]
+    for i, (values, axes) in enumerate(zip(maps, all_axes[0], strict=True)):
+        scaled = maps if same_scale else [values]
+        low = min(0.0, *(one.min() for one in scaled))
+        high = max(low + 1e-9, *(one.max() for one in scaled))
         picture = axes.imshow(values, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
         axes.set(xticks=[], yticks=[], title=titles[i] if titles else None)
         axes.grid(False)
@@ -240,8 +246,8 @@ def show_runs(
 ) -> None:
     """Draw one dot a run, a bar at their median: what a claim looks like over several seeds.
 
-    series: name → for each label the values of its runs. log: make the vertical axis logarithmic,
-    with its lower edge standing for 0.
+    series: name → for each label the values of its runs. log: make the vertical axis logarithmic;
+    where there are zeros its lower edge stands for 0, below a break.
     """
     _, axes = plt.subplots(figsize=(8, 3.2))
     everything = np.asarray([value for rows in series.values() for row in rows for value in row])
@@ -257,7 +263,12 @@ def show_runs(
     if log:
         axes.set_yscale("log")
         axes.set_ylim(bottom=floor)
-        axes.text(-0.015, 0, "0", transform=axes.transAxes, ha="right", va="center")
+        if (everything == 0).any():
+            at = {"transform": axes.transAxes, "clip_on": False, "zorder": 5}
+            axes.text(-0.015, 0, "0", ha="right", va="center", transform=axes.transAxes)
+            axes.add_patch(plt.Rectangle((-0.01, 0.06), 0.02, 0.04, color="white", **at))
+            for y in (0.06, 0.1):  # the break: two slanted strokes with nothing between
+                axes.scatter(0, y, s=90, c="#555555", marker=[(-1, -0.5), (1, 0.5)], lw=1.2, **at)
     axes.set(title=title, ylabel=ylabel, xlim=(-0.5, len(labels) - 0.5))
     axes.set_xticks(range(len(labels)), labels)
     axes.grid(axis="x", visible=False)
@@ -377,7 +388,9 @@ def show_networks(generator, discriminator, noise: torch.Tensor, images: torch.T
         for column, (values, layers) in enumerate(stages):
             channels, side = values.shape[1:3]
             height = 0.08 * side**0.5
-            text = "score" if channels == side == 1 else f"{channels} × {side} × {side}"
+            text = f"{channels} × {side} × {side}"
+            if channels == side == 1:
+                text = "D(x)" if "Sigmoid" in layers else "score"
             if column < len(stages) - 1:
                 _box(axes, column, row, max(0.06, 0.018 * channels**0.5), height, colour)
             else:
@@ -447,11 +460,12 @@ def show_planes(
     arrows: bool = True,
     reach: float = 1.5,
     columns: int = 3,
+    every: int = 2,
 ) -> None:
     """Draw moments of the toy GAN side by side, each a `toy.Scene`, with one legend below.
 
-    heat: D's belief as colours. net: G's net of noise. arrows: D's pull on every second forgery,
-    a pull of 1 drawn 0.2 long, at most 0.4.
+    heat: D's belief as colours. net: G's net of noise. arrows: D's pull on every second forgery (or
+    every third, …: `every`), a pull of 1 drawn 0.2 long, at most 0.4.
     """
     columns = min(columns, len(scenes))
     rows = ceil(len(scenes) / columns)
@@ -475,7 +489,7 @@ def show_planes(
         if net:
             axes.add_collection(LineCollection(scene.grid.numpy(), colors="#5B3A8C88", lw=0.8))
         axes.scatter(*scene.real.T, s=8, color=REAL, lw=0, label="real")
-        fake, pull = scene.fake[::2], scene.pull[::2]
+        fake, pull = scene.fake[::every], scene.pull[::every]
         if arrows:
             strength = pull.norm(dim=1, keepdim=True) + 1e-9
             arrow = pull / strength * (0.2 * strength).clamp(max=0.4)
@@ -485,6 +499,11 @@ def show_planes(
         axes.scatter(
             *scene.fake.T, s=11, color=FAKE, marker="D", ec="white", lw=0.3, label="forged"
         )
+        if outside := scene.outside(reach):
+            words = f"{outside} of {len(scene.fake)} lie outside this square"
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+            at = {"transform": axes.transAxes, "va": "top", "fontsize": 9}
+            axes.text(0.03, 0.97, words, color=FAKE, bbox=box, zorder=5, **at)
         axes.set(xlim=extent[:2], ylim=extent[:2], xticks=[], yticks=[], aspect="equal")
         axes.set_title(titles[i] if titles else "")
         axes.spines[["top", "right"]].set_visible(True)

@@ -57,7 +57,9 @@ def own_points(points, spread: float = 0.03) -> Target:
         raise ValueError(
             f"points has the shape {tuple(middle.shape)}; give one (x, y) pair a row, shape (N, 2)."
         )
-    if not middle.isfinite().all() or middle.abs().max() > REACH:
+    if not middle.isfinite().all():
+        raise ValueError("Some points are NaN or infinite: leave them out.")
+    if middle.abs().max() > REACH:
         raise ValueError(
             f"Some points lie outside the square from -{REACH} to {REACH}: subtract their mean, "
             "then divide by the largest absolute value."
@@ -139,7 +141,7 @@ LOSSES: dict[str, Loss] = {
         generator=lambda score: -F.softplus(score),  # log(1 - D(G(z)))
         source="Goodfellow et al. 2014, equation 1 (arXiv 1406.2661)",
     ),
-    "least squares": Loss(
+    "least squares": Loss(  # without the factor ½ that Mao et al. write before each square
         on_real=lambda score: (score - 1) ** 2,
         on_fake=lambda score: score**2,
         generator=lambda score: (score - 1) ** 2,
@@ -155,7 +157,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 OPTIMISERS = {
-    # Adam's first beta is 0.5, as in DCGAN (Radford et al. 2016, arXiv 1511.06434, section 4).
+    # Adam's first beta is 0.5, as in DCGAN (Radford et al. 2015, arXiv 1511.06434, section 4).
     "Adam": lambda weights, lr: torch.optim.Adam(weights, lr, betas=(0.5, 0.999), fused=True),
     "SGD": lambda weights, lr: torch.optim.SGD(weights, lr, fused=True),
 }
@@ -246,7 +248,9 @@ class ToyGAN:
     def step_discriminator(self) -> float:
         """D's turn: lower its loss on a batch of real points and a batch of forgeries.
 
-        The forgeries are detached: D learns from them, G does not move.
+        The forgeries are detached: the gradient stops there, which saves the way back through G,
+        and would keep their graph if G's turn used the same ones. Who learns is another matter:
+        the player whose optimiser steps.
         """
         real_scores = self.discriminator(self.sample_real(self.batch_size))
         fake_scores = self.discriminator(self.sample_fake(self.batch_size).detach())
@@ -321,6 +325,10 @@ class Scene:
     pull: Tensor  # (200, 2), the direction that lowers G's loss
     belief: Tensor  # (R, R) in 0…1, D's belief on a lattice; row 0 is the top of the plane
     grid: Tensor  # (lines, points, 2), the lines of NOISE_GRID after G
+
+    def outside(self, reach: float = REACH) -> int:
+        """How many forgeries lie outside the drawn square; NaN is outside too."""
+        return int((~(self.fake.abs() <= reach)).any(dim=1).sum())
 
 
 def noise_grid(lines: int = 11, points: int = 41) -> Tensor:

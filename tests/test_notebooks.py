@@ -478,7 +478,7 @@ def test_run_stores_clean_outputs(tmp_path):
 
 def test_address_stands_in_one_place():
     """Badges and setup cells are stamped from it; nothing else may name the repository."""
-    repository = notebooks.address().repository
+    home = f"github.com/{notebooks.address().repository}"
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=notebooks.ROOT, capture_output=True, text=True, check=False
     )
@@ -488,4 +488,4 @@ def test_address_stands_in_one_place():
     for name in set(listed.stdout.split("\0")) - stamped - {"", "pyproject.toml"}:
         path = notebooks.ROOT / name
         if path.is_file():
-            assert repository.encode() not in path.read_bytes(), name
+            assert home.encode() not in path.read_bytes(), name

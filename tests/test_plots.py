@@ -101,6 +101,13 @@ def test_small_maps_have_their_numbers_and_large_ones_a_scale(shown):
     assert small.get_title() == "small"
 
 
+@pytest.mark.parametrize(("same", "limits"), [(False, (0, 1)), (True, (-2, 4))])
+def test_maps_may_share_a_scale(shown, same, limits):
+    plots.show_maps([torch.eye(2), 6 * torch.eye(2) - 2], same_scale=same)
+    assert shown[0].axes[0].images[0].get_clim() == limits
+    assert shown[0].axes[1].images[0].get_clim() == (-2, 4)
+
+
 def test_stamps_are_counted(shown):
     plots.show_stamps([(4, 2, 1), (3, 2, 1)], pixels=3)
     counts = [[text.get_text() for text in axes.texts] for axes in shown[0].axes]
@@ -114,9 +121,17 @@ def test_networks_are_drawn_with_their_shapes_and_left_alone(shown):
     plots.show_networks(generator, discriminator, torch.randn(2, 100), torch.zeros(2, 3, 64, 64))
     texts = [text.get_text() for text in shown[0].axes[0].texts]
     assert texts.count("32 × 4 × 4") == texts.count("3 × 64 × 64") == 2
-    assert texts.count("score") == 1
+    assert texts.count("D(x)") == 1
     assert "kernel 4\nstride 1, pad 0\nSigmoid" in texts
     assert torch.equal(generator.state_dict()["main.1.running_mean"], before)
+
+
+def test_a_discriminator_without_sigmoid_gives_a_score(shown):
+    generator, discriminator = dcgan.Generator(width=4), dcgan.Discriminator(4, sigmoid=False)
+    plots.show_networks(generator, discriminator, torch.randn(2, 100), torch.zeros(2, 3, 64, 64))
+    texts = [text.get_text() for text in shown[0].axes[0].texts]
+    assert "score" in texts
+    assert "D(x)" not in texts
 
 
 def test_losses_have_their_names(shown):
@@ -132,6 +147,12 @@ def test_runs_are_dots_and_a_zero_lies_on_the_edge(shown):
     dots = [line.get_ydata() for line in axes.lines]
     assert [len(values) for values in dots] == [3, 3]
     assert dots[0][0] == pytest.approx(axes.get_ylim()[0])
+    assert [text.get_text() for text in axes.texts] == ["0"]
+
+
+def test_no_zero_on_a_logarithmic_axis_where_there_is_none(shown):
+    plots.show_runs({"a": [[1, 10]]}, ["x"], "title", "y", log=True)
+    assert not shown[0].axes[0].texts
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_own_points_are_drawn_near_the_points():
         ([[1.0, 2.0, 3.0]], "shape (N, 2)"),
         (torch.zeros(0, 2), "shape (N, 2)"),
         ([[0.0, 9.0]], "divide by the largest"),
-        ([[0.0, math.nan]], "outside the square"),
+        ([[0.0, math.nan]], "NaN or infinite"),
+        ([[0.0, math.inf]], "NaN or infinite"),
     ],
 )
 def test_own_points_say_what_is_wrong(points, says):
@@ -346,6 +347,18 @@ def test_planes_are_drawn(number, monkeypatch):
     assert [a.get_title() for a in axes] == [str(i) for i in range(number)]
     words = [text.get_text() for text in shown[0].legends[0].get_texts()]
     assert words == ["real", "forged", "D's pull", "G's net of noise", "D: forged", "D: real"]
+    assert not axes[0].texts  # beginners' forgeries are all inside
+    plots.plt.close("all")
+
+
+def test_planes_say_how_many_forgeries_are_not_on_them(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots.plt, "show", lambda: shown.append(plots.plt.gcf()))
+    scene = toy.ToyGAN().scene()
+    scene.fake[:3, 0], scene.fake[3, 1] = toy.REACH + 0.1, math.nan
+    plots.show_planes([scene])
+    (text,) = shown[0].axes[0].texts
+    assert text.get_text() == "4 of 200 lie outside this square"
     plots.plt.close("all")
 
 
@@ -366,7 +379,11 @@ def right(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
             lambda real, fake: (
                 -torch.sigmoid(real).log().mean() - (1 - torch.sigmoid(fake)).log().mean()
             ),
-            "infinite for a score of 200",
+            "infinite for forgeries with a score of 200, where 1 - sigmoid rounds to 0",
+        ),
+        (
+            lambda real, fake: -torch.sigmoid(real).log().mean() + F.softplus(fake).mean(),
+            "infinite for real points with a score of -200, where sigmoid rounds to 0",
         ),
         (lambda real, fake: right(real, fake) + 1, "yours is"),
     ],
