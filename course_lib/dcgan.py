@@ -240,7 +240,7 @@ def tutorial_step(
     loss_real.backward()
 
     fakes = generator(torch.randn(len(real), NOISE_SIZE, 1, 1, device=real.device))
-    on_fakes = discriminator(fakes.detach())  # detach: this loss must not teach G
+    on_fakes = discriminator(fakes.detach())  # detach: the gradient stops here, G's turn comes
     loss_fake = entropy(on_fakes, torch.zeros_like(on_fakes))
     loss_fake.backward()  # gradients add up
     discriminator_optimiser.step()
