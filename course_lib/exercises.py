@@ -455,8 +455,8 @@ def discriminator_step(step: Callable) -> str:
 
     require(
         all(parameter.grad is None for parameter in generator.parameters()),
-        "Your D step sent a gradient back into G: work for nothing, and it lies in wait there for G's "
-        "own turn. D should look at fakes.detach().",
+        "Your D step sent a gradient back into G: work for nothing, and it lies there when G's own "
+        "turn comes. D should look at fakes.detach().",
     )
     require(not close(before), "D is the same as before: call optimiser.step() at the end.")
     require(not close(learnt(0.0, 1.0)), "The labels are the wrong way round: real is 1, fake 0.")
