@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata, resources
 from multiprocessing import get_context
@@ -665,8 +665,12 @@ def _cached(name: str, make: Callable[[], Faces]) -> Faces:
     try:
         folder = settings.cache_dir() / "faces"
         folder.mkdir(exist_ok=True)
+        path = folder / f"{name}.parquet"
+        if path.exists():  # whole, since it was renamed into place; and another user's may be read
+            with suppress(FacesError):
+                return read(path)
         with FileLock(folder / f"{name}.lock"):
-            return _read_or_make(folder / f"{name}.parquet", make)
+            return _read_or_make(path, make)
     except OSError as error:
         warnings.warn(
             f"{error}. Drawing without the cache; COURSE_CACHE can name another folder.",

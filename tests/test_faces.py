@@ -364,6 +364,19 @@ def test_a_damaged_cache_is_made_again(empty_cache):
         assert cached.read_bytes() == content
 
 
+@pytest.mark.usefixtures("cheap")
+def test_what_is_in_the_cache_needs_no_lock(monkeypatch, empty_cache):
+    """A file that another user of a shared cache made can be read, its lock not be taken."""
+    whole = faces.render(4, size=16)
+
+    def refuse(path):
+        raise PermissionError(f"no lock at {path}")
+
+    monkeypatch.setattr(faces, "FileLock", refuse)
+    monkeypatch.setattr(faces, "_draw_all", None)
+    assert np.array_equal(faces.render(4, size=16).images, whole.images)
+
+
 def test_the_cache_knows_what_was_asked(monkeypatch, empty_cache):
     two = faces.render(2, size=16)
     monkeypatch.setattr(faces, "_draw_all", lambda job, seeds: two)
