@@ -440,6 +440,12 @@ def train(
     thinks of them. options: `training.fit`'s (folder, max_minutes, pictures_every, …).
     The same seed gives the same first weights, noise and order of pictures to every recipe.
     """
+    side = data.tensor([0]).shape[-1] if len(data) else image_size
+    if side != image_size:
+        raise ValueError(
+            f"the pictures are {side}×{side}, the networks {image_size}×{image_size}: load them "
+            f"with size={image_size}, or give their size as image_size (32, 64 or 128)"
+        )
     accelerator = training.make_accelerator(precision)
     torch.manual_seed(seed)
     fixed_noise = torch.randn(64, NOISE_SIZE).to(accelerator.device)

@@ -54,6 +54,15 @@ def call(answer: Callable, *arguments: Any, **options: Any) -> Any:
     return result
 
 
+def run(answer: Callable, *arguments: Any) -> Any:
+    """As `call`, for a function that does something: one that forgot its `return` is examined."""
+    require(callable(answer), f"Give the function itself, not {type(answer).__name__}.")
+    result = answer(*arguments)
+    if result is ...:
+        raise _MissingError
+    return result
+
+
 def checker(exercise: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
     """Turn a function that `require`s things and returns praise into a checker.
 
@@ -447,7 +456,7 @@ def discriminator_step(step: Callable) -> str:
     before = nn.utils.parameters_to_vector(discriminator.parameters()).detach().clone()
     for parameter in discriminator.parameters():  # left over from G's last step
         parameter.grad = torch.ones_like(parameter)
-    loss = call(step, discriminator, optimiser, real, fakes)
+    loss = run(step, discriminator, optimiser, real, fakes)
     after = nn.utils.parameters_to_vector(discriminator.parameters()).detach()
 
     def close(other: torch.Tensor) -> bool:
@@ -492,7 +501,7 @@ def generator_step(step: Callable) -> str:
     noise = torch.randn(64, 3)
     optimiser = torch.optim.SGD(generator.parameters(), 0.5)
     judged = discriminator(generator(noise)).mean().item()
-    call(step, discriminator, optimiser, generator(noise))
+    loss = run(step, discriminator, optimiser, generator(noise))
     gradients = [parameter.grad for parameter in generator.parameters()]
     require(
         all(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients),
@@ -517,6 +526,10 @@ def generator_step(step: Callable) -> str:
         for p, q in zip(generator.parameters(), true.parameters(), strict=True)
     )
     require(same, "G moves the right way, but its gradient is not that of BCE with label 1.")
+    require(
+        isinstance(loss, torch.Tensor) and loss.ndim == 0,
+        "G has learnt the right thing; now return the loss, a tensor with one number.",
+    )
     return (
         f"D's belief in the same fakes rises from {judged:.3f} to {again:.3f}: G is a forger again."
     )

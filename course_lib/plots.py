@@ -183,12 +183,15 @@ def show_maps(
 
 @styled
 def show_losses(
-    history: Mapping[str, Sequence[float]], title: str = "Losses", smooth: int = 1
+    history: Mapping[str, Sequence[float]],
+    title: str = "Losses",
+    smooth: int = 1,
+    every: int = 1,
 ) -> None:
     """Draw the losses of a training, one curve a name.
 
-    history: name → values, one per step, such as {"loss_D": […], "loss_G": […]}; of a longer
-        history only the names that begin with "loss" are drawn.
+    history: name → values, one per `every` steps, such as {"loss_D": […], "loss_G": […]}; of a
+        longer history only the names that begin with "loss" are drawn.
     smooth: draw the mean of so many steps over the pale true values.
     """
     losses = {name: values for name, values in history.items() if name.startswith("loss")}
@@ -197,12 +200,12 @@ def show_losses(
         values = np.asarray(values, dtype=float)
         colour = {"loss_D": DISCRIMINATOR, "loss_G": GENERATOR}.get(name)
         if smooth > 1 and len(values) > smooth:
-            (line,) = axes.plot(values, color=colour, alpha=0.25, linewidth=1)
+            steps = every * np.arange(len(values))
+            (line,) = axes.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
             mean = np.convolve(values, np.ones(smooth) / smooth, mode="valid")
-            steps = np.arange(smooth - 1, len(values))
-            axes.plot(steps, mean, color=line.get_color(), label=name)
+            axes.plot(steps[smooth - 1 :], mean, color=line.get_color(), label=name)
         else:
-            axes.plot(values, color=colour, label=name)
+            axes.plot(every * np.arange(len(values)), values, color=colour, label=name)
     axes.set(xlabel="step", ylabel="loss", title=title)
     axes.legend()
     plt.show()

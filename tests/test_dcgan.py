@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib import dcgan
+from course_lib import dcgan, faces
 
 SIZES = (32, 64, 128)
 
@@ -281,3 +281,9 @@ def test_looking_changes_nothing(look):
         look(generator, torch.randn(2, 99))
     assert [module.training for module in generator.modules()] == modes
     assert not any(module._forward_hooks for module in generator.modules())
+
+
+def test_pictures_of_another_size_are_refused_before_training():
+    small = faces.render(4, size=48)
+    with pytest.raises(ValueError, match="pictures are 48×48, the networks 64×64: load them"):
+        dcgan.train(small, images=64)

@@ -78,6 +78,21 @@ def test_generator_step(mistake, message):
     assert check.generator_step(g_step()).passed
 
 
+def test_a_step_without_return_is_examined_and_not_waiting():
+    """The friend's code of exercise 3.2 returns nothing; so may a half-repaired step."""
+
+    def silent(*arguments):
+        g_step(detach=True)(*arguments)
+
+    assert "No gradient reaches G" in check.generator_step(silent).message
+
+    def forgetful(*arguments):
+        g_step()(*arguments)
+
+    assert "now return the loss" in check.generator_step(forgetful).message
+    assert check.generator_step(lambda *_: ...).passed is None
+
+
 @pytest.mark.parametrize(
     ("update", "message"),
     [
