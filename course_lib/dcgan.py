@@ -414,7 +414,7 @@ class Recipe:
 
 TUTORIAL = Recipe("tutorial", "batch", 2e-4, 2e-4, (0.5, 0.999), batch_size=128)
 HINGE = Recipe("hinge", "spectral", 2e-4, 4e-4, (0.0, 0.999), 64, average=0.998, flip=True)
-R1 = Recipe("bce", "none", 5e-4, 5e-4, (0.0, 0.99), 64, average=0.998, penalty=0.5, flip=True)
+R1 = Recipe("bce", "none", 5e-4, 5e-4, (0.0, 0.99), 32, average=0.998, penalty=10.0, flip=True)
 
 
 class Trained(NamedTuple):
@@ -511,7 +511,7 @@ def train(
 
 
 BUDGETS: dict[str, dict[str, Any]] = {  # of `load_or_train`; a GPU does "full"
-    "quick": {"recipe": replace(R1, batch_size=32), "width": 24, "images": 4_000},
+    "quick": {"recipe": R1, "width": 24, "images": 4_000},
     "full": {"recipe": replace(R1, decay_from=0.6), "width": 64, "images": 1_000_000},
 }
 

@@ -92,6 +92,11 @@ class History:
         """The mean of the last values of one loss: single batches jump about."""
         return float(np.mean(self.losses[name][-last:]))
 
+    def curve(self, name: str, points: int = 200) -> list[float]:
+        """One loss as at most so many means over steps that follow each other."""
+        parts = np.array_split(self.losses[name], points)
+        return [round(float(part.mean()), 3) for part in parts if len(part)]
+
 
 # The average of the weights
 
@@ -152,15 +157,32 @@ def refresh_batchnorm(network: nn.Module, inputs: Iterator[Tensor]) -> None:
 def make_accelerator(precision: str | None = None) -> Accelerator:
     """One process or many, CPU or GPU, half or full precision: `accelerate` knows which it is.
 
-    precision: "no" (32 bits), "bf16" or "fp16"; None follows `accelerate launch`, else 32 bits.
-    The device is `settings.device()`.
+    precision: "no" (32 bits), "bf16", "fp16", or "auto": `fast_precision()`. None follows
+    `accelerate launch`, else 32 bits. The device is `settings.device()`.
     """
-    if precision not in (None, "no", "bf16", "fp16"):
-        raise ValueError(f'precision {precision!r} is unknown; choose "no", "bf16" or "fp16"')
+    if precision not in (None, "auto", "no", "bf16", "fp16"):
+        raise ValueError(
+            f'precision {precision!r} is unknown; choose "auto", "no", "bf16" or "fp16"'
+        )
+    if precision == "auto":
+        precision = fast_precision()
     wanted = settings.device()
     if AcceleratorState._shared_state:  # a second training in the same notebook may choose anew
         AcceleratorState._reset_state()
     return Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
+
+
+def fast_precision() -> str:
+    """The `precision` for this device: "bf16" where it multiplies such floats itself, else "no".
+
+    A CPU that has to imitate bf16 is many times slower with it. Those that need not: Intel's with
+    AMX and both makers' with AVX-512 BF16, such as AMD's since Zen 4. Weights, averages and Adam
+    stay in 32 bits either way.
+    """
+    if settings.device().type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # not in older PyTorch: then 32 bits
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
 
 
 # The loop
@@ -185,6 +207,7 @@ def fit(
     accelerator: Accelerator | None = None,
     progress: bool = True,
     look_every: int = 50,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> History:
     """Call `step(batch)` for `steps` batches of `data`, and return the history.
 
@@ -203,6 +226,8 @@ def fit(
         that is there. Equal settings give an equal training, interrupted or not: the order of the
         images follows from `seed` and the epoch, and the state of torch's random numbers is saved.
     max_minutes: stop after so long, counting the time before an interruption.
+    clock: the seconds that count. `time.process_time` counts those of the processor, so that a
+        comparison (with one thread each) does not depend on who else uses the machine.
 
     Ctrl-C (the notebook's ■) ends the training after the step it is in, saved and with its history.
     Raises BadLossError when a loss is NaN or infinite, CheckpointError when `folder` holds
@@ -232,7 +257,6 @@ def fit(
     first = history.steps
     recorder = _Recorder(history, rates, checkpoints)
     batches = _batches(data, together, seed, flip, first, accelerator)
-    before, started = history.seconds, time.perf_counter()
 
     def is_moment(done: int) -> bool:
         if isinstance(pictures_every, int):
@@ -252,6 +276,7 @@ def fit(
         return min(1.0, max((done - 1) / steps, of_time))
 
     note_pictures(first)
+    before, started = history.seconds, clock()
     bar = tqdm(total=steps, initial=first, unit="step", disable=not progress, leave=True)
     try:
         with _interrupts() as interrupted:
@@ -262,7 +287,7 @@ def fit(
                 for average in averages:
                     average.update()
 
-                history.seconds = before + time.perf_counter() - started
+                history.seconds = before + clock() - started
                 if interrupted():
                     history.stopped = "interrupted"
                 elif max_minutes and history.seconds > 60 * max_minutes and done < steps:

@@ -32,7 +32,6 @@ RUNS = {
 FILM_FACES = 32
 EARLY = {10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 900}
 MOMENTS = 25  # of the film
-POINTS = 200  # of the loss curves in the manifest
 
 
 def main() -> None:
@@ -79,17 +78,12 @@ def main() -> None:
             "precision": options.precision or "no",
             "seed": options.seed,
             "recipe": dataclasses.asdict(plan["recipe"]),
-            "losses": {name: curve(values) for name, values in history.losses.items()},
+            "losses": {name: history.curve(name) for name in history.losses},
             "command": f"python data/train_faces_generator.py {options.name}",
         },
         film=film(history.snapshots),
     )
     print(f"{path.name}: {history.images:,} images in {history.seconds / 60:.0f} minutes")
-
-
-def curve(values: list[float]) -> list[float]:
-    """At most `POINTS` means over steps that follow each other."""
-    return [round(float(part.mean()), 3) for part in np.array_split(values, POINTS) if len(part)]
 
 
 def film(snapshots: list[training.Snapshot]) -> list[training.Snapshot]:

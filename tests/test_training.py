@@ -309,6 +309,18 @@ def test_time_limit_ends_in_order(few_faces, tmp_path):
     assert training.Checkpoints(tmp_path, {}, {}).steps() == [history.steps]
 
 
+def test_the_given_clock_is_the_one_that_counts(few_faces):
+    ticks = itertools.count()
+    history = Small().fit(few_faces, 100, max_minutes=5 / 60, clock=lambda: next(ticks))
+    assert (history.steps, history.seconds) == (6, 6)  # one tick a step; more than 5 s is enough
+
+
+def test_curve_is_the_mean_of_steps_that_follow_each_other():
+    history = training.History(8, {"loss": [1.0, 3.0, 5.0, 7.0]})
+    assert history.curve("loss", points=2) == [2.0, 6.0]
+    assert history.curve("loss", points=9) == [1.0, 3.0, 5.0, 7.0]
+
+
 def test_too_few_images(few_faces):
     with pytest.raises(ValueError, match="there are no images to train on"):
         Small().fit(few_faces[:0], 1)

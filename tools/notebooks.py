@@ -25,7 +25,7 @@ SETUP_CELL = """\
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install -q --no-deps dicebear-core dicebear-schema resvg-py {archive}"""
+    %pip install -q --no-deps dicebear-core dicebear-schema resvg-py torch-fidelity {archive}"""
 ARCHIVE = "https://github.com/{repository}/archive/{branch}.zip"
 
 _BADGE = re.compile(
