@@ -6,8 +6,8 @@
     python benchmarks/gan.py speed                               # images/s, change by change
 
 `train` runs the arms of a seed side by side, with one thread each, and goes on where it was
-interrupted. The seconds are the processor's, so that other work on the machine costs no arm
-anything. The weights of each arm are kept after a quarter, a half and all of the time.
+interrupted. The seconds are the processor's, so that other work on the machine costs the arms
+little. The weights of each arm are kept after a quarter, a half and all of the time.
 
 What each part of the recipe is worth: `--arms` names others of `ARMS`, and `--images` gives all of
 them the same number of images instead of the same time:
@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ import matplotlib.pyplot as plt
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
 
 from course_lib import dcgan, faces, metrics, plots, pretrained, settings, training
 
@@ -57,7 +58,7 @@ ARMS: dict[str, dcgan.Recipe | None] = {
     "hinge": dcgan.HINGE,
     "tutorial-32": replace(dcgan.TUTORIAL, batch_size=32),
 }
-HERE = Path(__file__).parent
+EXPORTED = {"tutorial": "faces-article", "ours": "faces-better"}  # arm → name of its weights
 
 
 # One training
@@ -79,8 +80,12 @@ def train_tutorial(
     G = dcgan.Generator(width=width).apply(dcgan.initialise_weights).to(device)
     D = dcgan.Discriminator(width).apply(dcgan.initialise_weights).to(device)
     optimisers = [torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.999)) for net in (G, D)]
+
+    def step(real: torch.Tensor) -> dict[str, torch.Tensor]:
+        return dcgan.tutorial_step(G, D, *optimisers, real.contiguous())
+
     history = training.fit(
-        partial(dcgan.tutorial_step, G, D, *optimisers),
+        step,
         data,
         steps=-(-images // 128),
         batch_size=128,
@@ -93,23 +98,41 @@ def train_tutorial(
     return dcgan.Trained(G.eval(), history)
 
 
+def precision_of(arm: str, precision: str) -> str:
+    """The article's loop knows 32 bits only, and one arm of ours is held to them."""
+    if arm in ("tutorial", "ours-32-bits"):
+        return "no"
+    return training.fast_precision() if precision == "auto" else precision
+
+
 def trainer(arm: str, precision: str) -> Callable[..., dcgan.Trained]:
-    """What trains an arm. The tutorial's knows no other precision than 32 bits."""
+    """What trains an arm."""
     recipe = ARMS[arm]
     if recipe is None:
         return train_tutorial
-    precision = "no" if arm == "ours-32-bits" else precision
-    return partial(dcgan.train, recipe=recipe, precision=precision)
+    return partial(dcgan.train, recipe=recipe, precision=precision_of(arm, precision))
 
 
 def train_arm(options: argparse.Namespace) -> None:
     """Train one arm with one seed; keep its weights after each of `PARTS`."""
     torch.set_num_threads(options.threads)
+    alone = options.threads == 1 and settings.device().type == "cpu"
+    asked = {
+        "arm": options.arm,
+        "seed": options.seed,
+        "width": options.width,
+        "minutes": None if options.images else options.minutes,
+        "asked_images": options.images,
+        "threads": options.threads,
+        "device": str(settings.device()),
+        "precision": precision_of(options.arm, options.precision),
+    }
     train = trainer(options.arm, options.precision)
     name = f"{options.arm}-{options.seed}"
     for part in PARTS if not options.images else PARTS[-1:]:
         about = options.run / f"{name}-{part}.json"  # written last: it says that the part is done
         if about.exists():
+            check_same(about, asked)
             continue
         generator, history = train(
             faces.load("train"),
@@ -121,17 +144,16 @@ def train_arm(options: argparse.Namespace) -> None:
             save_every=1000,
             pictures_every=10**9,
             progress=False,
-            clock=time.process_time if options.threads == 1 else time.perf_counter,
+            clock=time.process_time if alone else time.perf_counter,
         )
+        if history.stopped == "interrupted":
+            sys.exit(1)  # the same command goes on
         save_file(
             {key: value.cpu().contiguous() for key, value in generator.state_dict().items()},
             about.with_suffix(".safetensors"),
         )
-        facts = {
-            "arm": options.arm,
-            "seed": options.seed,
+        facts = asked | {
             "part": part,
-            "width": options.width,
             "images": history.images,
             "seconds": history.seconds,
             "curves": {key: history.curve(key) for key in history.losses},
@@ -139,6 +161,14 @@ def train_arm(options: argparse.Namespace) -> None:
         with training.atomic(about) as temporary:
             temporary.write_text(json.dumps(facts, indent=1))
         print(f"{name}: {history.images:,} images in {history.seconds / 60:.1f} min", flush=True)
+
+
+def check_same(about: Path, asked: dict[str, Any]) -> None:
+    """End the program if this part was trained with other settings than those asked for."""
+    known = json.loads(about.read_text())
+    if different := [key for key, value in asked.items() if known.get(key) != value]:
+        found = ", ".join(f"{key} {known.get(key)} (now {asked[key]})" for key in different)
+        sys.exit(f"{about} was trained with {found}; give another folder with --run")
 
 
 def train_all(options: argparse.Namespace) -> None:
@@ -165,19 +195,19 @@ def train_all(options: argparse.Namespace) -> None:
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure the weights that `train` kept; what was measured before is read, not done again."""
-    ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
-    rows = []
-    for path in sorted(options.run.glob("*-*-*.json")):
-        row = json.loads(path.read_text())
-        if "measures" not in row:
-            measures = ruler.measure(metrics.painter(load_generator(path, row["width"])))
-            row["measures"] = {name: measures[name]._asdict() for name in measures}
-            with training.atomic(path) as temporary:
-                temporary.write_text(json.dumps(row, indent=1))
-        rows.append(row)
-    if not rows:
+    paths = sorted(options.run.glob("*-*-*.json"))
+    if not paths:
         sys.exit(f"{options.run} holds no finished part of a training; run `train` first")
-    return rows
+    rows = {path: json.loads(path.read_text()) for path in paths}
+    if new := [path for path in paths if "measures" not in rows[path]]:
+        ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
+        for path in tqdm(new, desc="measuring"):
+            painter = metrics.painter(load_generator(path, rows[path]["width"]))
+            measures = ruler.measure(painter)
+            rows[path]["measures"] = {name: measures[name]._asdict() for name in measures}
+            with training.atomic(path) as temporary:
+                temporary.write_text(json.dumps(rows[path], indent=1))
+    return sorted(rows.values(), key=lambda row: list(ARMS).index(row["arm"]))
 
 
 def load_generator(path: Path, width: int) -> dcgan.Generator:
@@ -208,18 +238,23 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             cells = [cell(row["measures"][name]) for name in COLUMNS]
             print(f"| {row['arm']} | {row['seed']} | {row['images']:,} | {speed:.0f} | ", end="")
             print(" | ".join(cells) + " |")
-    print("\n| median of the seeds | after | " + " | ".join(COLUMNS.values()) + " |")
-    print("|---|---|" + "---|" * len(COLUMNS))
-    for arm in dict.fromkeys(row["arm"] for row in rows):
-        for part in PARTS:
-            same = [row for row in rows if (row["arm"], row["part"]) == (arm, part)]
-            minutes = statistics.median(row["seconds"] for row in same) / 60
-            cells = [f"{middle(same, name):.2f}" for name in COLUMNS]
-            print(f"| {arm} | {minutes:.1f} min | " + " | ".join(cells) + " |")
+    print("\n| median of the seeds | after | images | " + " | ".join(COLUMNS.values()) + " |")
+    print("|---|---|---|" + "---|" * len(COLUMNS))
+    for arm, part in dict.fromkeys((row["arm"], row["part"]) for row in rows):
+        same = [row for row in rows if (row["arm"], row["part"]) == (arm, part)]
+        minutes = statistics.median(row["seconds"] for row in same) / 60
+        images = statistics.median(row["images"] for row in same)
+        cells = [number(middle(same, name)) for name in COLUMNS]
+        print(f"| {arm} | {minutes:.1f} min | {images:,.0f} | " + " | ".join(cells) + " |")
 
 
 def cell(measure: dict[str, float]) -> str:
-    return f"{measure['value']:.2f} ± {(measure['high'] - measure['low']) / 2:.2f}"
+    half = (measure["high"] - measure["low"]) / 2
+    return f"{number(measure['value'])} ± {number(half)}"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 def middle(rows: list[dict[str, Any]], name: str) -> float:
@@ -230,8 +265,9 @@ def middle(rows: list[dict[str, Any]], name: str) -> float:
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Each seed's distances on the way, tutorial and ours, one panel a measure."""
     colours = dict(zip(dict.fromkeys(row["arm"] for row in rows), plots.PALETTE, strict=False))
-    figure, panels = plt.subplots(1, 3, figsize=(10, 3.4))
-    for axes, name in zip(panels, ("frechet/convolution", "frechet/pixels", "recall"), strict=True):
+    names = ("frechet/convolution", "frechet/pixels", "recall")
+    figure, panels = plt.subplots(1, len(names), figsize=(10, 3.4))
+    for axes, name in zip(panels, names, strict=True):
         for arm, colour in colours.items():
             for seed in sorted({row["seed"] for row in rows}):
                 run = [row for row in rows if (row["arm"], row["seed"]) == (arm, seed)]
@@ -243,36 +279,40 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                     color=colour,
                     label=arm if seed == 0 else None,
                 )
-        axes.set(title=COLUMNS[name], xlabel="minutes of one core", ylim=(0, None))
-        axes.set_ylabel("floors" if "/" in name else "")
+        axes.set(title=COLUMNS[name], xlabel="minutes of one core", xlim=(0, None))
+        if "/" in name:
+            axes.set(yscale="log", ylabel="floors")
+            axes.set_ylim(bottom=0.8)
+            axes.yaxis.set_major_formatter("{x:g}")
+        else:
+            axes.set(ylabel="share", ylim=(0, 1))
     panels[0].legend()
     figure.savefig(path)
     plt.close(figure)
 
 
 def draw_grids(rows: list[dict[str, Any]], run: Path, path: Path, columns: int = 8) -> None:
-    """The same noise at each of `PARTS` (rows), one block of columns an arm, seed 0."""
-    lines = []
-    arms = list(dict.fromkeys(row["arm"] for row in rows))
-    for part in PARTS:
-        blocks = []
-        for arm in arms:
-            generator = load_generator(run / f"{arm}-0-{part}.json", rows[0]["width"])
-            faces_of_arm = metrics.painter(generator)(2 * columns, 1)
-            blocks.append(plots.image_grid(faces_of_arm, columns=columns))
-        lines.append(blocks)
-    height, width, _ = lines[0][0].shape
-    picture = Image.new("RGB", (len(arms) * (width + 16) - 16, 3 * (height + 10) - 10), "white")
-    for i, blocks in enumerate(lines):
-        for j, block in enumerate(blocks):
-            picture.paste(Image.fromarray(block), (j * (width + 16), i * (height + 10)))
+    """Seed 0's faces: one row of blocks for each part of the training, one column for each arm."""
+    arms, parts = (list(dict.fromkeys(row[key] for row in rows)) for key in ("arm", "part"))
+    side, gap = columns * 66 - 2, 14
+    height = 2 * 66 - 2
+    size = len(arms) * (side + gap) - gap, len(parts) * (height + gap) - gap
+    picture = Image.new("RGB", size, "white")
+    for row in rows:
+        if row["seed"] == 0:
+            generator = load_generator(run / f"{row['arm']}-0-{row['part']}.json", row["width"])
+            painted = metrics.painter(generator)(2 * columns, 1)  # the same noise everywhere
+            block = Image.fromarray(plots.image_grid(painted, columns=columns))
+            i, j = arms.index(row["arm"]), parts.index(row["part"])
+            picture.paste(block, (i * (side + gap), j * (height + gap)))
     picture.save(path, optimize=True)
 
 
 def table(options: argparse.Namespace) -> None:
+    """Measure every arm, print the tables, draw the figures."""
     rows = measure(options)
     print_table(rows)
-    folder = HERE / "figures"
+    folder = options.figures or options.run
     folder.mkdir(exist_ok=True)
     draw(rows, folder / "gan_distances.png")
     draw_grids(rows, options.run, folder / "gan_faces.png")
@@ -281,8 +321,15 @@ def table(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     """Write the two generators of one seed, and all that was measured, for lesson 3."""
     rows = measure(options)
+    done = {arm: {(r["seed"], r["part"]) for r in rows if r["arm"] == arm} for arm in EXPORTED}
+    seeds = {seed for parts in done.values() for seed, _ in parts}
+    if any(parts != {(seed, part) for seed in seeds for part in PARTS} for parts in done.values()):
+        sys.exit(
+            f"{options.run} has not every part of every seed yet; run `train` to the end first"
+        )
+    recipes = {"ours": asdict(OURS), "tutorial": "the official PyTorch DCGAN tutorial's"}
     kept = ("arm", "seed", "part", "images", "seconds", "measures")
-    for arm, name in {"tutorial": "faces-article", "ours": "faces-better"}.items():
+    for arm, name in EXPORTED.items():
         path = options.run / f"{arm}-{options.seed}-{PARTS[-1]}.json"
         row = json.loads(path.read_text())
         pretrained.save(
@@ -293,7 +340,8 @@ def export(options: argparse.Namespace) -> None:
                 "data": "data/faces.parquet, train split",
                 "images": row["images"],
                 "minutes": round(row["seconds"] / 60, 1),
-                "seed": options.seed,
+                **{key: row[key] for key in ("seed", "device", "threads", "precision")},
+                "recipe": recipes[arm],
                 "losses": row["curves"],
                 "bench": [{key: one[key] for key in kept} for one in rows if one["arm"] == arm],
                 "command": "python benchmarks/gan.py train, then export",
@@ -363,7 +411,10 @@ def main() -> None:
     for name, run in {"table": table, "export": export}.items():
         one = command(name, run)
         one.add_argument("--run", type=Path, required=True, help="folder of the trainings")
-        one.add_argument("--seed", type=int, default=0, help="whose weights `export` takes")
+        if name == "table":
+            one.add_argument("--figures", type=Path, help="folder for them; else that of the run")
+        else:
+            one.add_argument("--seed", type=int, default=0, help="whose weights to take")
     command("speed", speed).add_argument("--turns", type=int, default=5)
 
     options = parser.parse_args()

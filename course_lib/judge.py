@@ -193,7 +193,7 @@ def read(
     """Name every attribute of every picture.
 
     images: float (B, 3, 64, 64) in [-1, 1] on any device, or Faces of 64 pixels.
-    judge: another network than the trained one.
+    judge: another network than the trained one, in evaluation mode.
 
     JudgeError for anything else; it says how to make it right.
     """

@@ -53,13 +53,13 @@ Sharpness shows in the convolution, colour and place in the pixels: read both. W
   real. Recall takes four copies of each face for as bad as 64, because with k = 3 the neighbours of
   a copy are its copies. Nothing sees that 3 of 12 hair colours are missing: count them with
   `course_lib.judge`.
-- The kernel distance weighs a shift of all colours more than spoilt strokes. In pixels it can
-  hardly tell "faces-better" (20) from "faces-dcgan" (19), which the eye and the Fréchet distances
-  (10.5 and 4.4; in the convolution 24 and 2.8) tell apart at once. Far from real, the cube makes
-  its values huge. To rank generators use the Fréchet distance.
+- The kernel distance weighs a shift of all colours more than spoilt strokes. In pixels it could
+  hardly tell a generator whose faces were hardly faces (20) from a good one (19), which the eye and
+  the Fréchet distances (10.5 and 4.4; in the convolution 24 and 2.8) told apart at once. Far from
+  real, the cube makes its values huge. To rank generators use the Fréchet distance.
 - The convolution is harder than the eye on a fine grid of checks, as transposed convolutions leave
-  it: a generator with recognisable faces under such a grid scored like "faces-better" (24), whose
-  faces are hardly faces; in pixels it is ahead of it (7.0 and 10.5).
+  it: a generator with recognisable faces under such a grid scored like the one whose faces were
+  hardly faces (24); in pixels it was ahead (7.0 and 10.5).
 
 How the spaces were chosen, in Fréchet floors of six generators that the eye ranks from clean faces
 to stains. Convolution: 2.9, 7.1, 9.1, 9.8, 25, 261, of which only the second and third are close to
@@ -272,6 +272,8 @@ class Ruler:
             `draws` times N; or N or more pictures: 2 N are two draws and so on. From one draw alone
             the interval is estimated by leaving out a tenth at a time (jackknife).
         """
+        if isinstance(pictures, nn.Module):
+            raise MetricsError("this is a network; what can be measured is metrics.painter(it)")
         if callable(pictures):
             if draws < 1:
                 raise MetricsError(f"draws is 1 or more, not {draws}")
@@ -313,6 +315,10 @@ class Ruler:
 
     # --- from pictures to features
     def _enough(self, pictures: Faces | Tensor) -> None:
+        if isinstance(pictures, nn.Module):
+            raise MetricsError(
+                f"this is a network; its pictures are metrics.painter(it)({self.n}, seed)"
+            )
         if len(pictures) < self.n:
             raise MetricsError(
                 f"{len(pictures)} pictures are too few: this ruler compares {self.n} with "
@@ -458,7 +464,7 @@ def _check(images: Tensor, size: int) -> None:
     if low >= 0 and high > 0.5:
         warnings.warn(
             "no pixel is darker than mid-grey; are these in [0, 1]? Then measure 2 * images - 1",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

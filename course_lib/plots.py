@@ -145,6 +145,52 @@ def show_images(
 
 
 @styled
+def show_scores(
+    pictures: Mapping[str, object],
+    scores: Mapping[str, Mapping[str, float]],
+    title: str | None = None,
+    columns: int = 5,
+) -> None:
+    """A few pictures of each kind, and beside them its numbers, the darker the worse.
+
+    pictures: name → images, whatever `to_uint8` takes. scores: name → number → value, such as
+        {"real": {"frechet/pixels": 1.0, "recall": 0.8}}. Names with a "/" are distances in floors,
+        shaded from 1 to 100; the others are shares, shaded from the first row's value to 0: the
+        first row should be real pictures.
+    """
+    names = list(scores[next(iter(pictures))])
+    left, step = 1.5 + columns, 1.6  # where the numbers begin, in pictures' widths
+    top = 0.75 + (0.5 if title else 0)
+    sides = np.array([left + step * len(names), top + len(pictures)])
+    _, axes = plt.subplots(figsize=0.66 * sides, layout="none")
+    axes.set_position((0, 0, 1, 1))
+    axes.set(xlim=(0, left + step * len(names)), ylim=(len(pictures), -top))
+    axes.axis("off")
+    for i, name in enumerate(names):
+        words = name.replace("frechet/", "Fréchet\n").replace("kernel/", "kernel\n")
+        axes.text(left + step * (i + 0.5), -0.1, words, ha="center", va="bottom", fontsize=9)
+    first = scores[next(iter(pictures))]
+    for row, (kind, images) in enumerate(pictures.items()):
+        axes.text(1.4, row + 0.5, kind, ha="right", va="center")
+        for i, image in enumerate(to_uint8(images)[:columns]):
+            where = (1.5 + i + 0.03, 2.5 + i - 0.03, row + 0.97, row + 0.03)
+            axes.imshow(image, extent=where, interpolation="nearest", aspect="auto")
+        for i, name in enumerate(names):
+            value = scores[kind][name]
+            if "/" in name:
+                bad, form = np.log10(max(value, 1)) / 2, "{:,.0f}" if value >= 9.95 else "{:.1f}"
+            else:
+                bad, form = 1 - value / (first[name] or 1), "{:.2f}"
+            corner = (left + step * i + 0.05, row + 0.05)
+            shade = {"color": VERMILLION, "alpha": 0.75 * float(np.clip(bad, 0, 1)), "lw": 0}
+            axes.add_patch(plt.Rectangle(corner, step - 0.1, 0.9, **shade))
+            axes.text(corner[0] + step / 2, row + 0.5, form.format(value), ha="center", va="center")
+    if title:
+        axes.text(0.15, 0.1 - top, title, va="top", fontsize=12)
+    plt.show()
+
+
+@styled
 def show_maps(
     maps: Sequence,
     titles: Sequence[str] | None = None,
@@ -265,8 +311,8 @@ def show_runs(
             axes.hlines(np.median(values), at - 0.14, at + 0.14, color=PALETTE[i])
     if log:
         axes.set_yscale("log")
-        axes.set_ylim(bottom=floor)
         if (everything == 0).any():
+            axes.set_ylim(bottom=floor)
             at = {"transform": axes.transAxes, "clip_on": False, "zorder": 5}
             axes.text(-0.015, 0, "0", ha="right", va="center", transform=axes.transAxes)
             axes.add_patch(plt.Rectangle((-0.01, 0.06), 0.02, 0.04, color="white", **at))
@@ -300,7 +346,7 @@ def show_bars(
         bars = axes.bar(at, values, width * 0.92, label=name, yerr=whiskers, ecolor="#333333")
         axes.bar_label(bars, [form.format(value) for value in values], fontsize=8, padding=2)
     axes.set(title=title, ylabel=ylabel)
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), labels, fontsize=10 if len(labels) < 9 else 8)
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.12)
     if len(series) > 1:

@@ -227,7 +227,7 @@ def fit(
         images follows from `seed` and the epoch, and the state of torch's random numbers is saved.
     max_minutes: stop after so long, counting the time before an interruption.
     clock: the seconds that count. `time.process_time` counts those of the processor, so that a
-        comparison (with one thread each) does not depend on who else uses the machine.
+        comparison of trainings on a CPU, with one thread each, depends little on who else uses it.
 
     Ctrl-C (the notebook's ■) ends the training after the step it is in, saved and with its history.
     Raises BadLossError when a loss is NaN or infinite, CheckpointError when `folder` holds
@@ -240,7 +240,8 @@ def fit(
     if together > len(data):
         raise ValueError(
             f"a batch of {together} is more than the {len(data)} images there are; "
-            f"choose batch_size ≤ {len(data) // accelerator.num_processes} or load more images"
+            f"choose batch_size ≤ {len(data) // accelerator.num_processes} (in a recipe: "
+            "dataclasses.replace(recipe, batch_size=…)) or load more images"
         )
     keep = dict(keep or {})
     averages = [part for part in keep.values() if isinstance(part, EMA)]
@@ -293,6 +294,9 @@ def fit(
                 elif max_minutes and history.seconds > 60 * max_minutes and done < steps:
                     history.stopped = "out of time"
                 last = done == steps or bool(history.stopped)
+                if last:
+                    recorder.look()  # waits for a GPU to finish, so that the time is true
+                    history.seconds = before + clock() - started
 
                 if last or done % look_every == 0:
                     recorder.look()

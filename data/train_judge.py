@@ -51,6 +51,8 @@ def main() -> None:
     network, history = train(known, options)
     if history.stopped == "interrupted":
         return  # go on with the same command
+    if not history.steps:
+        raise SystemExit(f"{options.run} holds no checkpoint to export")
     validation = [faces.render(n, seed) for seed, n in VALIDATION.items()]
     calibrate(network, validation)
     export(network, history, validation, options)
@@ -207,7 +209,7 @@ def distance_to_nearest(held_out: faces.Faces, known: list[faces.Faces]) -> floa
         return 0.0
 
     def small(part: faces.Faces) -> Tensor:
-        return F.avg_pool2d((part.tensor() + 1) * 127.5, 4).flatten(1)
+        return F.avg_pool2d((part.tensor() + 1) * 127.5, 4).flatten(1).double()
 
     ours = small(held_out)
     nearest = min(float(torch.cdist(ours, small(part)).min()) for part in known)

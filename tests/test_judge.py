@@ -15,8 +15,8 @@ from course_lib.judge import JudgeError
 
 CARD = settings.data_dir() / "weights" / "README.md"
 # Measured under blur, noise, shift and jitter, less two faces: the worst is the ribbon's colour,
-# 116 right of 120; the others are at 99.0 % of 600 or more.
-MILD = {"ribbon_color": 0.95, "hair_color": 0.995, "eye_color": 0.99}
+# 116 right of 120; the clothes' colour is at 99.0 % of 305, the others of 600, or more.
+MILD = {"ribbon_color": 0.95, "clothes_color": 0.98, "hair_color": 0.995, "eye_color": 0.99}
 OTHERS_MILD = 0.985
 
 
@@ -64,7 +64,7 @@ def test_mild_disturbance_is_withstood(rows, how):
 def test_confidence_is_the_chance_of_being_right(rows):
     for row in rows:
         # Ribbons are few, and those of the hair's own colour are missed: see the card.
-        most = 0.04 if row["attribute"] == "ribbon_color" else 0.015
+        most = 0.05 if row["attribute"] == "ribbon_color" else 0.015
         for how in ("ece", "blur ece", "noise ece"):
             assert row[how] < most, (row["attribute"], how)
 
@@ -75,11 +75,12 @@ def test_card_and_manifest_say_what_is_measured(rows):
     for row in rows:
         name = row["attribute"]
         # 16 bits a weight, and another processor's rounding: a face or two of 600 may tip over.
-        assert stated[name] == pytest.approx(row["accuracy"], abs=0.004), name
+        tipped = max(0.004, 2.5 / row["score"].total)
+        assert stated[name] == pytest.approx(row["accuracy"], abs=tipped), name
         cells = re.search(rf"\| `{name}` \| (\d+) \| ([\d.]+) ", card)
         assert cells, f"{name} is missing from the card"
         assert int(cells[1]) == row["values"]
-        assert float(cells[2]) / 100 == pytest.approx(row["accuracy"], abs=0.004), name
+        assert float(cells[2]) / 100 == pytest.approx(row["accuracy"], abs=tipped), name
 
 
 def test_weights_are_small():

@@ -247,7 +247,7 @@ def test_every_number_has_a_place_for_every_fault():
 
 
 def test_the_blind_spots_of_the_docstring(ladder, chance):
-    """Where it says that a fault cannot be told from real faces, it cannot."""
+    """The blind spots that matter most: what cannot be told from real faces there."""
 
     def hidden(name, fault, rung=0):
         low, high = chance[name]
@@ -267,14 +267,14 @@ def test_the_blind_spots_of_the_docstring(ladder, chance):
 
 
 def test_generators_rank_as_the_eye_ranks_them(ruler):
-    good, half, bad = (
+    good, better, bad = (
         ruler.values(metrics.painter(pretrained.load(name, dcgan.Generator))(N, 7))
         for name in ("faces-dcgan", "faces-better", "faces-article")
     )
     for name in ("frechet/convolution", "frechet/pixels"):
-        assert 1 < good[name] < half[name] / 1.5 < bad[name] / 1.5**2, name
-    assert good["precision"] > 0.4 > half["precision"]
-    assert good["recall"] > 0.4 > half["recall"]
+        assert 1 < good[name] < better[name] * 1.2 < bad[name] / 3, name
+    for name in ("precision", "recall"):
+        assert good[name] > 0.5 > 0.2 > bad[name], name
 
 
 # Measuring

@@ -172,6 +172,21 @@ def test_your_own_matplotlib_settings_stay(shown, draw, arguments):
     assert shown[0].axes[0].get_title() in ("title", "Losses")
 
 
+def test_scores_stand_beside_their_pictures(shown):
+    pictures = {"real": torch.zeros(5, 3, 8, 8), "noise": torch.rand(5, 3, 8, 8)}
+    scores = {
+        "real": {"frechet/pixels": 1.0, "recall": 0.8},
+        "noise": {"frechet/pixels": 1234.5, "recall": 0.2},
+    }
+    plots.show_scores(pictures, scores, title="title", columns=3)
+    axes = shown[0].axes[0]
+    assert len(axes.images) == 6
+    words = [text.get_text() for text in axes.texts]
+    assert {"real", "noise", "1.0", "1,234", "0.80", "0.20", "Fréchet\npixels"} <= set(words)
+    shades = [round(patch.get_alpha(), 2) for patch in axes.patches]
+    assert shades == [0, 0, 0.75, 0.56]  # the first row's own values are not bad; then 1 and 3/4
+
+
 def test_style_is_a_context():
     before = plt.rcParams["axes.spines.top"]
     with plots.style():

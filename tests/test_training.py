@@ -338,6 +338,17 @@ def test_unknown_precision():
         training.make_accelerator("float8")
 
 
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "no")],
+)
+def test_bf16_only_where_the_processor_has_it(monkeypatch, able, precision):
+    monkeypatch.setattr(training.settings, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert training.fast_precision() == precision
+    assert training.make_accelerator("auto").mixed_precision == precision
+
+
 def test_unknown_budget_and_missing_data():
     with pytest.raises(
         ValueError, match="'huge' is unknown; choose one of pretrained, quick, full"
