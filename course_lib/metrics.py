@@ -3,7 +3,7 @@
     ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
     ruler.measure(metrics.painter(generator))       # a table: every number with its interval
     ruler.measure(images)["frechet/pixels"].value   # one number
-    ruler.distance(images)                          # only "frechet/convolution", quickly
+    ruler.values(images)                            # every number, without intervals, quickly
 
 Two distances, each in two spaces of features, and two shares:
 
@@ -239,16 +239,14 @@ class Ruler:
         order = np.random.Generator(np.random.PCG64(0)).permutation(len(train))
         rows = np.sort(order[: sets * self.n].reshape(sets, self.n), axis=1)
         self._units: dict[str, tuple[Tensor, Tensor]] = {}
-        real = [self._raw_features(_take(train, part), self.spaces) for part in rows]
+        real = [self._raw_features(_take(train, part)) for part in rows]
         for name in self.spaces:
             together = torch.cat([part[name] for part in real])
             spread = together.std(dim=0)
             spread[spread < 1e-6] = 1.0  # a feature that never changes tells nothing
             self._units[name] = together.mean(dim=0), spread
         real = [self._in_units(part) for part in real]
-        self._held_out = self._in_units(
-            self._raw_features(_take(held_out, slice(None)), self.spaces)
-        )
+        self._held_out = self._in_units(self._raw_features(_take(held_out, slice(None))))
         self._statistics = {
             name: fid_features_to_statistics(features) for name, features in self._held_out.items()
         }
@@ -306,14 +304,8 @@ class Ruler:
         self._enough(images)
         return self._in_floors(self._scores(self._features(_take(images, slice(self.n)))))
 
-    def distance(self, images: Faces | Tensor) -> float:
-        """Only "frechet/convolution", in floors: quick enough for every few hundred steps."""
-        self._enough(images)
-        name = "convolution" if "convolution" in self.spaces else next(iter(self.spaces))
-        features = self._features(_take(images, slice(self.n)), [name])[name]
-        return self._frechet(name, features) / self.floors[f"frechet/{name}"]
+    # From pictures to features
 
-    # --- from pictures to features
     def _enough(self, pictures: Faces | Tensor) -> None:
         if isinstance(pictures, nn.Module):
             raise MetricsError(
@@ -325,19 +317,19 @@ class Ruler:
                 f"{self.n} held-out ones, because the distances change with the number"
             )
 
-    def _features(self, images: Tensor, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
         if len(images) != self.n:
             raise MetricsError(f"{self.n} pictures were asked for and {len(images)} painted")
-        return self._in_units(self._raw_features(images, names or list(self.spaces)))
+        return self._in_units(self._raw_features(images))
 
     @torch.no_grad()
-    def _raw_features(self, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    def _raw_features(self, images: Tensor) -> dict[str, Tensor]:
         _check(images, self.size)
         # Always on the CPU and in 32 bits: the real pictures' features must be of the same making.
         batches = images.detach().cpu().float().clamp(-1, 1).split(BATCH)
         return {
-            name: torch.cat([self.spaces[name](batch.contiguous()) for batch in batches]).double()
-            for name in names
+            name: torch.cat([space(batch.contiguous()) for batch in batches]).double()
+            for name, space in self.spaces.items()
         }
 
     def _in_units(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -346,7 +338,8 @@ class Ruler:
             for name, values in features.items()
         }
 
-    # --- from features to numbers
+    # From features to numbers
+
     def _frechet(self, name: str, features: Tensor) -> float:
         return _frechet(self._statistics[name], fid_features_to_statistics(features))
 
