@@ -12,7 +12,7 @@ little. The weights of each arm are kept after a quarter, a half and all of the 
 What each part of the recipe is worth: `--arms` names others of `ARMS`, and `--images` gives all of
 them the same number of images instead of the same time:
 
-    python benchmarks/gan.py train --run runs/parts --images 32000 --width 16 --arms ours shift
+    python benchmarks/gan.py train --run runs/parts --images 32000 --width 16 --arms ours momentum
 """
 
 import argparse
@@ -48,15 +48,13 @@ ARMS: dict[str, dcgan.Recipe | None] = {
     "penalty-0.5": replace(OURS, penalty=0.5),
     "penalty-3": replace(OURS, penalty=3),
     "batchnorm": replace(OURS, normalization="batch"),
-    "batch-64": replace(OURS, batch_size=64),
     "batch-128": replace(OURS, batch_size=128),
     "momentum": replace(OURS, betas=(0.5, 0.999)),
-    "slow": replace(OURS, generator_rate=2e-4, discriminator_rate=2e-4),
     "no-average": replace(OURS, average=0),
-    "no-flip": replace(OURS, flip=False),
-    "shift": replace(OURS, shift=0.125),
+    # two changes
+    "penalty-0.5-batch-64": replace(OURS, penalty=0.5, batch_size=64),
+    "penalty-0.5-shift": replace(OURS, penalty=0.5, shift=0.125),
     "hinge": dcgan.HINGE,
-    "tutorial-32": replace(dcgan.TUTORIAL, batch_size=32),
 }
 EXPORTED = {"tutorial": "faces-article", "ours": "faces-better"}  # arm → name of its weights
 
