@@ -294,12 +294,10 @@ def fit(
                 elif max_minutes and history.seconds > 60 * max_minutes and done < steps:
                     history.stopped = "out of time"
                 last = done == steps or bool(history.stopped)
-                if last:
-                    recorder.look()  # waits for a GPU to finish, so that the time is true
-                    history.seconds = before + clock() - started
 
                 if last or done % look_every == 0:
-                    recorder.look()
+                    recorder.look()  # waits for a GPU to finish, so that the time is true
+                    history.seconds = before + clock() - started
                     bar.update(done - bar.n)
                     bar.set_postfix(recorder.latest(), refresh=False)
                 if pictures and (last or is_moment(done)):

@@ -223,6 +223,9 @@ def export(
     options: argparse.Namespace,
 ) -> None:
     rows, met = judge.report(faces.load("held-out"), network)
+    given = [(name, getattr(options, name)) for name in ("minutes", "precision", "threads")]
+    command = ["python data/train_judge.py"]
+    command += [f"--{name} {value}" for name, value in given if value]
     checked = [judge.accuracy(part, judge=network) for part in validation]
     path = pretrained.save(
         "judge",
@@ -252,7 +255,7 @@ def export(
                 for name in network.values
             },
             "accuracy_held_out": {row["attribute"]: round(row["accuracy"], 4) for row in rows},
-            "command": "python data/train_judge.py --minutes 16 --precision bf16 --threads 1",
+            "command": " ".join(command),
         },
     )
     print(f"{path.name}: {history.images:,} images in {history.seconds / 60:.1f} minutes")
