@@ -271,6 +271,7 @@ def adversarial_step(
     penalty: float = 0.0,
     augment: Callable[[Tensor], Tensor] | None = None,
     backward: Callable[[Tensor], None] = Tensor.backward,
+    lottery: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """The same idea with a choice of loss, for a discriminator that returns scores (no sigmoid).
 
@@ -279,7 +280,9 @@ def adversarial_step(
     loss: "bce" or "hinge". penalty: weight of `gradient_penalty`, which is taken in one step of 16,
     by chance, and then counts sixteenfold: that is as good, and cheap (Karras et al. 2020,
     arXiv 1912.04958). augment: changes images before D sees them, real ones and fakes alike; see
-    `augment`. backward: how gradients are computed, `Accelerator.backward` for fp16.
+    `augment`. backward: how gradients are computed, `Accelerator.backward` for fp16. lottery: the
+    random numbers that choose the steps with a penalty; many processes share one, so that they are
+    slow in the same steps and do not wait for each other in all the rest.
     """
     if loss not in LOSSES:
         raise ValueError(f"loss {loss!r} is unknown; choose one of {', '.join(LOSSES)}")
@@ -291,7 +294,7 @@ def adversarial_step(
     scores = discriminator(augment(torch.cat([real, fakes.detach()])))
     on_real, on_fakes = scores.chunk(2)
     loss_D = loss_of_discriminator(on_real, on_fakes)
-    if penalty and torch.rand(()) < PENALTY_SHARE:
+    if penalty and torch.rand((), generator=lottery) < PENALTY_SHARE:
         slope = gradient_penalty(discriminator, augment(real))
         backward(loss_D + penalty / PENALTY_SHARE * slope)
     else:
@@ -439,6 +442,10 @@ def train(
     width: of both networks. held_out: faces D never learns from; the history then tells what D
     thinks of them. options: `training.fit`'s (folder, max_minutes, pictures_every, …).
     The same seed gives the same first weights, noise and order of pictures to every recipe.
+
+    With several processes (`torchrun`, `accelerate launch`) each takes `recipe.batch_size` pictures
+    a step, and gradients are averaged: `images` are reached in so many times fewer steps, with the
+    same learning rates. BatchNorm stays each process's own: it sees as many pictures as with one.
     """
     side = data.tensor([0]).shape[-1] if len(data) else image_size
     if side != image_size:
@@ -478,6 +485,8 @@ def train(
     )
     parts = accelerator.prepare(G, D, G_optimiser, D_optimiser)
     keep |= {"generator_optimiser": parts[2], "discriminator_optimiser": parts[3]}
+    lottery = torch.Generator().manual_seed(seed)  # the same in every process
+    keep["lottery"] = lottery
     if tutorial:
         step = partial(tutorial_step, *parts)
     else:
@@ -489,6 +498,7 @@ def train(
             penalty=recipe.penalty,
             augment=changed if recipe.shift or recipe.cutout else None,
             backward=accelerator.backward,
+            lottery=lottery,
         )
     if recipe.decay_from < 1:
         options["schedule"] = training.linear_decay(recipe.decay_from)

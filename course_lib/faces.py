@@ -1,9 +1,13 @@
-"""The data: pictures of faces and what is known about them. Four doors, all return `Faces`.
+"""The data: pictures of faces and what is known about them. Five doors.
 
     load("train")                       the 6,000 drawings that come with the course
     render(1000, seed=1)                as many new ones as you like, or of any other DiceBear style
     from_folder("my pictures")          your own pictures
     from_hub("huggan/anime-faces")      a data set on the Hugging Face Hub
+    stream("a million pictures")        any such folder or data set, when it is larger than memory
+
+The first four return `Faces`, which holds every picture in memory, the last one `Streamed`, which
+reads each one from the disk when it is asked for. Both give batches by `tensor(indices)`.
 
 The course's own faces are a DiceBear style definition (`data/anime-face.json`): parts with variants
 and colours that are drawn by chance, then painted by resvg. What was drawn is known exactly, so
@@ -12,12 +16,14 @@ every attribute and caption is true.
 
 import difflib
 import functools
+import glob
 import hashlib
 import io
 import itertools
 import json
 import os
 import random
+import re
 import sys
 import warnings
 import zipfile
@@ -26,7 +32,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata, resources
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,12 +48,14 @@ from course_lib import settings
 from course_lib.captions import HIDDEN, captions, describe, vocabulary
 
 if TYPE_CHECKING:
+    import datasets
     import pyarrow
     import torch
 
 __all__ = [
     "Faces",
     "FacesError",
+    "Streamed",
     "attribute_values",
     "captions",
     "from_folder",
@@ -55,6 +63,7 @@ __all__ = [
     "load",
     "read",
     "render",
+    "stream",
 ]
 
 OWN_STYLE = "anime-face"
@@ -123,10 +132,8 @@ class Faces:
 
     def tensor(self, indices: Any = None) -> "torch.Tensor":
         """The pictures as networks want them: float32 (B, 3, S, S) in [-1, 1], channels last."""
-        import torch
-
         images = self.images if indices is None else self.images[np.atleast_1d(np.asarray(indices))]
-        return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        return _to_tensor(images)
 
     def caption(self, i: int, language: str = "en") -> str:
         """The stored caption of face i, in "en" or "zh"."""
@@ -157,6 +164,13 @@ class Faces:
         never half a file.
         """
         _write(self, Path(path), split)
+
+
+def _to_tensor(images: np.ndarray) -> "torch.Tensor":
+    """uint8 (B, S, S, 3) as float32 (B, 3, S, S) in [-1, 1]; the memory's order stays."""
+    import torch
+
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 # --- the bundled faces ----------------------------------------------------------------------------
@@ -381,24 +395,30 @@ def from_folder(path: str | Path, size: int = 64) -> Faces:
     size = _check_size(size)
     folder = Path(path).expanduser()
     if not folder.exists():
-        raise FacesError(f"There is no folder {folder}. This notebook works in {Path.cwd()}.")
+        raise _nowhere(folder)
     if not folder.is_dir():
         raise FacesError(f"{folder} is a file. Give the folder that holds your pictures.")
+    files = _pictures_in(folder)
+    encoded = ((str(file.relative_to(folder)), file) for file in files)
+    return _decode(encoded, len(files), size, folder.name)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """All pictures in a folder and its folders, in the order of their paths."""
     files = sorted(file for file in folder.rglob("*") if _is_picture(file.relative_to(folder)))
     files = [file for file in files if file.is_file()]
     if not files:
         raise FacesError(
             f"There are no pictures in {folder}: no file ends in {', '.join(sorted(SUFFIXES))}."
         )
-    encoded = ((str(file.relative_to(folder)), file) for file in files)
-    return _decode(encoded, len(files), size, folder.name)
+    return files
 
 
 def from_hub(dataset_id: str | Path, size: int = 64, limit: int | None = None) -> Faces:
     """A data set of pictures on the Hugging Face Hub, squared like those of `from_folder`.
 
     dataset_id: "huggan/anime-faces", or a folder laid out like such a repository: with zip files of
-        pictures, or else a column of images in the split "train".
+        pictures, or else a column of images in the split "train", or in the first if it has none.
     limit: take only the first pictures.
 
     Files are fetched once and kept by huggingface_hub; no code from the repository is ever run.
@@ -488,27 +508,46 @@ def _from_zips(paths: list[Path]) -> tuple[Iterator[tuple[str, bytes | None]], i
 
 def _from_dataset(dataset_id: str | Path, streaming: bool) -> tuple[Iterator[tuple[str, Any]], int]:
     """The pictures in the first column of images; streaming fetches only those that are read."""
+    rows, _ = _load_split(dataset_id, streaming=streaming)
+
+    def read_rows() -> Iterator[tuple[str, Any]]:
+        with _hub_errors(dataset_id):
+            for i, row in enumerate(rows):
+                yield _picture_of(row, i)
+
+    return read_rows(), sys.maxsize if streaming else len(rows)
+
+
+def _load_split(dataset_id: str | Path, **options: Any) -> tuple["datasets.Dataset", str]:
+    """The images of the split "train", or of the first if there is none, and the split's name."""
     import datasets
 
     with _hub_errors(dataset_id):
-        rows = datasets.load_dataset(str(dataset_id), split="train", streaming=streaming)
+        splits = datasets.load_dataset(str(dataset_id), **options)
+    split = "train" if "train" in splits else next(iter(splits))
+    return _only_images(splits[split], dataset_id), split
+
+
+def _only_images(rows: "datasets.Dataset", source: str | Path) -> "datasets.Dataset":
+    """The first column of images, not decoded: each row is {column: {"bytes": …, "path": …}}."""
+    import datasets
+
     features = rows.features or {}
     column = next(
         (name for name, kind in features.items() if isinstance(kind, datasets.Image)), None
     )
     if column is None:
         raise FacesError(
-            f"{dataset_id} has no column of images; its columns are: {', '.join(features)}"
+            f"{source} has no column of images; its columns are: {', '.join(features)}"
         )
-    rows = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    return rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
 
-    def read_rows() -> Iterator[tuple[str, Any]]:
-        with _hub_errors(dataset_id):
-            for i, row in enumerate(rows):
-                picture = row[column]
-                yield picture["path"] or f"picture {i}", picture["bytes"] or picture["path"]
 
-    return read_rows(), sys.maxsize if streaming else len(rows)
+def _picture_of(row: dict[str, dict | None], i: int) -> tuple[str, Any]:
+    """The name and the bytes, or the file, of the picture in row i of `_only_images`."""
+    (picture,) = row.values()
+    picture = picture or {"bytes": None, "path": None}  # a missing one will count as unreadable
+    return picture["path"] or f"picture {i}", picture["bytes"] or picture["path"]
 
 
 @contextmanager
@@ -534,11 +573,267 @@ def _hub_errors(dataset_id: str | Path) -> Iterator[None]:
         raise FacesError(f"Could not get {dataset_id} ({reason}). {OFFLINE_HELP}") from error
 
 
+# --- more pictures than fit into memory -----------------------------------------------------------
+@dataclass(frozen=True, eq=False, repr=False)
+class Streamed:
+    """N pictures that stay on the disk; `stream` makes one.
+
+    rows: a memory-mapped table of `datasets` with one column, of encoded pictures or of paths.
+    size: S, the pixels of a side.
+    unreadable: the numbers of the pictures that could not be read so far, by this process.
+
+    It holds no pictures, and can be sent to a DataLoader's processes, forked or spawned:
+
+        DataLoader(range(len(p)), batch_size=64, shuffle=True, collate_fn=p.tensor, num_workers=2)
+    """
+
+    rows: "datasets.Dataset"
+    size: int
+    name: str
+    unreadable: set[int] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Streamed({self.name}: {len(self):,} pictures of {self.size} px, from the disk)"
+
+    def tensor(self, indices: Any) -> "torch.Tensor":
+        """Some pictures, read now, as `Faces.tensor` gives them.
+
+        indices: whole numbers from -N to N - 1, as many as fit into memory.
+        Returns float32 (B, 3, S, S) in [-1, 1], channels last.
+
+        A picture that cannot be read is replaced by the next one that can, after the last by the
+        first: always by the same. The first call in a process that meets such pictures warns and
+        counts them. FacesError if there is none that can be read, or for other indices; IndexError
+        for a number out of range.
+        """
+        numbers = self._check_indices(indices)
+        images = np.empty((len(numbers), self.size, self.size, 3), np.uint8)
+        told, broken = bool(self.unreadable), []
+        for place, i in enumerate(numbers):
+            images[place], skipped = self._read(i)
+            self.unreadable.update(skipped)
+            broken += skipped[:1]
+        if broken and not told:
+            example, _ = _picture_of(self.rows[broken[0]], broken[0])
+            warnings.warn(
+                f"{len(broken)} of {len(numbers)} pictures that were asked of {self.name} cannot "
+                f"be read, for example {example}. The next one takes the place of each, and of "
+                "others like it, without another warning: `unreadable` has their numbers.",
+                stacklevel=2,
+            )
+        return _to_tensor(images)
+
+    def _read(self, i: int) -> tuple[np.ndarray, list[int]]:
+        """Picture i, or the next that can be read, (S, S, 3), and the numbers of those between."""
+        skipped = []
+        for j in itertools.chain(range(i, len(self)), range(i)):
+            if j not in self.unreadable:
+                with suppress(Exception):  # decoders of broken files raise almost anything
+                    return _open(_picture_of(self.rows[j], j)[1], self.size), skipped
+            skipped.append(j)
+        raise FacesError(
+            f"None of the {len(self):,} pictures in {self.name} can be read. See whether a program "
+            "for pictures opens them, and whether they are still where they were; then call "
+            "faces.stream again."
+        )
+
+    def _check_indices(self, indices: Any) -> list[int]:
+        numbers = np.atleast_1d(np.asarray(indices))
+        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+            raise FacesError(
+                f"indices are whole numbers, such as [0, 5], not {indices!r:.60}. All pictures at "
+                "once may be more than fit into memory."
+            )
+        outside = numbers[(numbers < -len(self)) | (numbers >= len(self))]
+        if outside.size:
+            raise IndexError(f"{self.name} has {len(self):,} pictures, no number {outside[0]}")
+        return [int(i) % len(self) for i in numbers]
+
+
+def stream(source: str | Path, size: int = 64, cache_dir: str | Path | None = None) -> Streamed:
+    """Pictures that are read from the disk one by one, however many they are.
+
+    source: a folder with zip files of pictures at its top, or with Parquet files in the image
+        convention of the `datasets` library (`Faces.save` writes one), or with pictures: what is
+        found first, and all of it. Or one .parquet file, or a data set of the Hugging Face Hub. The
+        pictures and their order are those of `from_folder` and `from_hub`.
+    size: the middle square of each is resized to size × size pixels.
+    cache_dir: where `datasets` keeps its files, `settings.cache_dir() / "datasets"` if not given.
+
+    Where a data set is split, this is "train": in a folder, what is in folders of that name, or the
+    Parquet files with that word in their names, and everything if there are none; on the Hub, the
+    split "train", or the first one if there is none.
+
+    `datasets` writes a table once, an Arrow file that is mapped into memory and read where it is
+    asked: for a folder only the paths, else a copy of the encoded pictures, so the disk needs their
+    size again. This is not its `streaming=True`, which reads from the front, mixes only what is in
+    a buffer, and has to read up to where it stopped: from a table any picture can be read at once,
+    so an epoch can be shuffled whole and a run that was stopped goes on exactly. The next call
+    finds the table; pictures that came, changed or went since then are noticed.
+
+    Pictures that cannot be read are replaced: see `Streamed.tensor`. FacesError if there is no such
+    file, folder or data set, no network, or no picture that can be read.
+    """
+    size = _check_size(size)
+    path = Path(source).expanduser()
+    cache = Path(cache_dir).expanduser() if cache_dir else settings.cache_dir() / "datasets"
+    if path.is_file():
+        rows, name = _file_table(path, cache), path.stem
+    elif path.is_dir():
+        rows, name = _folder_table(path.resolve(), cache)
+    else:
+        rows, name = _hub_table(source, cache)
+    streamed = Streamed(rows, size, name)
+    streamed._read(0)  # if none can be read, say so now
+    return streamed
+
+
+def _file_table(path: Path, cache: Path) -> "datasets.Dataset":
+    if path.suffix.lower() != ".parquet":
+        raise FacesError(
+            f"{path} is no Parquet file. Give one that ends in .parquet, or the folder that holds "
+            "your pictures, zip files or Parquet files."
+        )
+    return _parquet_table([path], path, cache)
+
+
+def _folder_table(folder: Path, cache: Path) -> tuple["datasets.Dataset", str]:
+    """The table of a folder's pictures, and its name, which says when it is only a part."""
+    if zips := _fetch_zips(folder):
+        return _zip_table(zips, folder, cache), folder.name
+    shards = sorted(folder.rglob("*.parquet"))
+    shards = [path for path in shards if not _is_hidden(path.relative_to(folder))]
+    everything = shards or _pictures_in(folder)
+
+    def is_train(path: Path) -> bool:
+        inside = path.relative_to(folder)
+        if shards:
+            return "train" in re.split(
+                r"[\W\d_]+", str(inside)
+            )  # data/train-00000-of-00002.parquet
+        return "train" in inside.parent.parts
+
+    # `datasets` would look for "test" too, and if it found one picture of that name, only see that.
+    files = [path for path in everything if is_train(path)] or everything
+    name = folder.name if len(files) == len(everything) else f"{folder.name}, train"
+    if shards:
+        return _parquet_table(files, folder, cache), name
+    # Names that are no valid text cannot be stored: such a picture will count as unreadable.
+    paths = tuple(str(file).encode(errors="replace").decode() for file in files)
+    return _table(_path_rows, {"paths": paths}, len(paths), folder, cache), name
+
+
+def _hub_table(source: str | Path, cache: Path) -> tuple["datasets.Dataset", str]:
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        zips = _fetch_zips(source)
+    except FacesError as error:
+        if isinstance(error.__cause__, HFValidationError) or isinstance(source, Path):
+            raise _nowhere(Path(source)) from None
+        raise FacesError(
+            f"{error} Nor is there a file or folder {source} in {Path.cwd()}."
+        ) from error
+    if zips:
+        return _zip_table(zips, source, cache), str(source)
+    rows, split = _load_split(source, cache_dir=str(cache))
+    return rows, str(source) if split == "train" else f"{source}, {split}"
+
+
+def _zip_table(zips: list[Path], source: str | Path, cache: Path) -> "datasets.Dataset":
+    _, total = _from_zips(zips)
+    if not total:
+        raise FacesError(f"There are no pictures in the zip files of {source}.")
+    files = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in zips)
+    return _table(_zip_rows, {"files": files}, total, source, cache)
+
+
+def _parquet_table(files: list[Path], source: Path, cache: Path) -> "datasets.Dataset":
+    import datasets
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    total = 0
+    for file in files:
+        try:
+            total += pq.read_metadata(file).num_rows
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(file, error) from error
+    if not total:
+        raise FacesError(f"There are no pictures in {source}.")
+    # The names are taken for patterns: a folder "faces [2024]" would match nothing.
+    patterns = [glob.escape(str(file.resolve())) for file in files]
+    with _preparing(source, total, cache):
+        rows = datasets.load_dataset(
+            "parquet", data_files={"train": patterns}, split="train", cache_dir=str(cache)
+        )
+    return _only_images(rows, source)
+
+
+def _table(
+    make: Callable[..., Iterator[dict]], known: dict, total: int, source: str | Path, cache: Path
+) -> "datasets.Dataset":
+    """What `make(**known)` yields as a table on the disk, made once for each `known`.
+
+    `load_dataset` would make one of a folder too, but in another order, of other types of files,
+    and if some have "test" in their names, of those only.
+    """
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(decode=False)})
+    with _preparing(source, total, cache):
+        return datasets.Dataset.from_generator(
+            make, features=features, gen_kwargs=known, cache_dir=str(cache)
+        )
+
+
+def _path_rows(paths: tuple[str, ...]) -> Iterator[dict]:
+    for path in paths:
+        yield {"image": {"path": path, "bytes": None}}
+
+
+def _zip_rows(files: tuple[tuple[str, int, int], ...]) -> Iterator[dict]:
+    """The pictures in zip files, each given with its time and size: a new one is another table."""
+    members, _ = _from_zips([Path(path) for path, _, _ in files])
+    for name, encoded in members:
+        # A bare name may be that of a file here, which `datasets` would read instead.
+        yield {"image": {"path": f"zip://{name}", "bytes": encoded}}
+
+
+@contextmanager
+def _preparing(source: str | Path, total: int, cache: Path) -> Iterator[None]:
+    """While `datasets` writes a table: bars for large ones only, and advice if it cannot."""
+    from datasets import utils as bars
+
+    was_quiet = bars.are_progress_bars_disabled()
+    if total < SMALL:
+        bars.disable_progress_bars()
+    try:
+        yield
+    except Exception as error:
+        cause = error.__cause__ or error  # `datasets` wraps what went wrong
+        reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
+        raise FacesError(
+            f"Could not make a table of {source} in {cache} ({reason}). If a file is damaged, "
+            "fetch or make it again; if the disk is full or not yours, give another cache_dir, or "
+            "name another folder in COURSE_CACHE."
+        ) from error
+    finally:
+        if not was_quiet:
+            bars.enable_progress_bars()
+
+
 # --- from files to pixels -------------------------------------------------------------------------
 def _is_picture(path: Path) -> bool:
     """By its name; what macOS adds to folders and archives does not count."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
+    return path.suffix.lower() in SUFFIXES and not _is_hidden(path)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def _decode(encoded: Iterable[tuple[str, Any]], total: int, size: int, title: str) -> Faces:
@@ -547,8 +842,7 @@ def _decode(encoded: Iterable[tuple[str, Any]], total: int, size: int, title: st
     def decode_one(item: tuple[str, Any]) -> np.ndarray | str:
         name, source = item
         try:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return _square(image, size)
+            return _open(source, size)
         except Exception:  # decoders of broken files raise almost anything
             return name
 
@@ -570,6 +864,12 @@ def _decode(encoded: Iterable[tuple[str, Any]], total: int, size: int, title: st
             stacklevel=3,
         )
     return Faces(np.stack(images), name=title)
+
+
+def _open(source: bytes | str | Path, size: int) -> np.ndarray:
+    """The middle square, uint8 (size, size, 3), of an encoded picture or of a file."""
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        return _square(image, size)
 
 
 def _square(image: Image.Image, size: int) -> np.ndarray:
@@ -606,9 +906,13 @@ def read(path: str | Path, split: str | None = None) -> Faces:
             table = table.filter(pc.equal(table["split"], split))
         return _from_table(table, name=path.stem if split is None else f"{path.stem}, {split}")
     except (OSError, ValueError, KeyError, SyntaxError, pa.ArrowException) as error:
-        raise FacesError(
-            f"{path} is damaged ({type(error).__name__}). Delete it and fetch or make it again."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> FacesError:
+    return FacesError(
+        f"{path} is damaged ({type(error).__name__}). Delete it and fetch or make it again."
+    )
 
 
 def _from_table(table: "pyarrow.Table", name: str) -> Faces:
@@ -729,6 +1033,10 @@ def _check_size(size: int) -> int:
 
 def _is_int(number: Any) -> bool:
     return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def _nowhere(path: Path) -> FacesError:
+    return FacesError(f"There is no folder {path}. This notebook works in {Path.cwd()}.")
 
 
 def _unknown(what: str, given: Any, known: Iterable[str]) -> FacesError:

@@ -79,7 +79,11 @@ def save(
     """Write a network's weights (16 bits each), its film, and its line in the manifest.
 
     config: what `load` gives to `build`. training: what it took, for those who ask.
+
+    Raises PretrainedError when a weight is not finite, or when the course's own folder would get a
+    file of more than 16 MiB.
     """
+    largest = None if folder else LARGEST_FILE
     folder = _folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -94,10 +98,10 @@ def save(
         save_file(tensors, temporary)
         temporary.chmod(0o644)  # safetensors writes files that only their owner may read
         size = temporary.stat().st_size
-        if size > LARGEST_FILE:
+        if largest and size > largest:
             raise PretrainedError(
                 f"{path.name} would have {size / 2**20:.1f} MiB; a file of the repository may have "
-                f"{LARGEST_FILE // 2**20}: choose a smaller width"
+                f"{largest // 2**20}: choose a smaller width"
             )
     about = {
         "file": path.name,

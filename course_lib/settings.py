@@ -29,7 +29,10 @@ def cache_dir() -> Path:
 
 
 def device() -> "torch.device":
-    """Where to train: `COURSE_DEVICE` (cpu, cuda, mps), or the fastest one that is here."""
+    """Where to train: `COURSE_DEVICE` (cpu, cuda, mps), or the fastest one that is here.
+
+    A CPU that was chosen with `accelerate config` or `accelerate launch --cpu` is one, too.
+    """
     import torch  # here, since the processes that draw faces do not need it
 
     chosen = os.environ.get("COURSE_DEVICE")
@@ -37,6 +40,8 @@ def device() -> "torch.device":
         if chosen.partition(":")[0] not in _DEVICES:
             raise ValueError(f"COURSE_DEVICE is {chosen!r}; known devices: {', '.join(_DEVICES)}.")
         return torch.device(chosen)
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

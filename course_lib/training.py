@@ -3,10 +3,16 @@
 What is learnt, and by which loss, is written in the lesson's own step (see `dcgan.tutorial_step`).
 What every training needs around it is here, once: the order of the batches, flips, a progress bar,
 the history, pictures along the way, an average of the weights, checkpoints, and going on from one.
+
+It is the same loop in one process or in many (`torchrun`, `accelerate launch`). Each process has
+its own part of every batch and its own random numbers; gradients are averaged while they are
+computed (`accelerator.prepare` sees to that); the losses in the history are means over all. The
+averages of the weights, the pictures and the files are the main process's affair.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +22,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import gcd
@@ -27,28 +33,41 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.profiler import record_function
+from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
 
 from course_lib import settings
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 CHECKPOINTS_KEPT = 2  # the newest, and one to fall back on
+PARTS_OF_A_STEP = ("getting the batch", "the step", "averaging")  # as the profiler names them
+STOPS = ("", "out of time", "interrupted")  # why a training ended before its last step
 
 
-class BadLossError(RuntimeError):
+class TrainingError(RuntimeError):
+    """A training cannot go on; the message says what is saved, where, and what to do."""
+
+
+class BadLossError(TrainingError):
     """A loss or a weight became NaN or infinite."""
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be used; the message says why and what to do."""
+class CheckpointError(TrainingError):
+    """A checkpoint cannot be used, or not be written."""
+
+
+class OutOfMemoryError(TrainingError):
+    """The memory, of the machine or of the GPU, is too small for this step."""
 
 
 class Data(Protocol):
-    """What `fit` needs of a data set; `faces.Faces` is one."""
+    """What `fit` needs of a data set; `faces.Faces` is one, and `faces.stream` returns one."""
 
     def __len__(self) -> int: ...
 
@@ -158,7 +177,8 @@ def make_accelerator(precision: str | None = None) -> Accelerator:
     """One process or many, CPU or GPU, half or full precision: `accelerate` knows which it is.
 
     precision: "no" (32 bits), "bf16", "fp16", or "auto": `fast_precision()`. None follows
-    `accelerate launch`, else 32 bits. The device is `settings.device()`.
+    `accelerate launch`, else 32 bits. The device is `settings.device()`, with several GPUs each
+    process's own. ValueError when this machine has fewer GPUs than processes.
     """
     if precision not in (None, "auto", "no", "bf16", "fp16"):
         raise ValueError(
@@ -167,6 +187,12 @@ def make_accelerator(precision: str | None = None) -> Accelerator:
     if precision == "auto":
         precision = fast_precision()
     wanted = settings.device()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if wanted.type == "cuda" and here > torch.cuda.device_count():
+        raise ValueError(
+            f"{here} processes and {torch.cuda.device_count()} GPU on this machine: start one "
+            "process a GPU, or set COURSE_DEVICE=cpu"
+        )
     if AcceleratorState._shared_state:  # a second training in the same notebook may choose anew
         AcceleratorState._reset_state()
     return Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
@@ -196,7 +222,7 @@ def fit(
     batch_size: int = 64,
     seed: int = 0,
     flip: bool = False,
-    keep: Mapping[str, nn.Module | torch.optim.Optimizer | EMA] | None = None,
+    keep: Mapping[str, nn.Module | torch.optim.Optimizer | EMA | torch.Generator] | None = None,
     pictures: Callable[[], Tensor] | None = None,
     pictures_every: int | Collection[int] = 500,
     watch: Callable[[], Mapping[str, float]] | None = None,
@@ -205,6 +231,9 @@ def fit(
     save_every: int = 500,
     max_minutes: float | None = None,
     accelerator: Accelerator | None = None,
+    workers: int = 0,
+    report: Callable[[History], None] | None = None,
+    profiler: torch.profiler.profile | None = None,
     progress: bool = True,
     look_every: int = 50,
     clock: Callable[[], float] = time.perf_counter,
@@ -215,34 +244,34 @@ def fit(
         returns its losses by name, as tensors that are still on the device: they are looked at
         together every `look_every` steps, because asking a GPU for a number makes it wait.
     steps: how many in all; a resumed training does the rest of them.
+    batch_size: images of one step in each process.
     flip: mirror each image with probability ½.
-    keep: all that the training changes, by name: networks, optimisers, EMAs. EMAs are updated after
-        each step; the schedule turns these optimisers' learning rates; checkpoints hold it all.
+    keep: all that the training changes, by name: networks, optimisers, EMAs, generators of random
+        numbers. EMAs are updated after each step; the schedule turns these optimisers' learning
+        rates; checkpoints hold it all.
     pictures: makes images (n, 3, S, S) of always the same noise; called at step 0, every
         `pictures_every` steps (or at these steps) and at the end. watch: other numbers to note at
-        the same moments.
+        the same moments. Both are called in the main process alone.
     schedule: progress from 0 to 1 → what to multiply the learning rates by, e.g. `linear_decay()`.
     folder: save a checkpoint here every `save_every` steps and at the end, and go on from the one
         that is there. Equal settings give an equal training, interrupted or not: the order of the
         images follows from `seed` and the epoch, and the state of torch's random numbers is saved.
     max_minutes: stop after so long, counting the time before an interruption.
+    workers: processes that read images ahead, for data that is read from a disk (`faces.stream`).
+    report: called with the history whenever something is new in it, e.g. `TensorBoard(folder)`.
+    profiler: told of each step, e.g. `step_profiler()`.
     clock: the seconds that count. `time.process_time` counts those of the processor, so that a
         comparison of trainings on a CPU, with one thread each, depends little on who else uses it.
 
-    Ctrl-C (the notebook's ■) ends the training after the step it is in, saved and with its history.
-    Raises BadLossError when a loss is NaN or infinite, CheckpointError when `folder` holds
-    something else, ValueError when there are too few images.
+    Ctrl-C (the notebook's ■) ends the training after the step it is in, saved and with its history;
+    with several processes, after the step at which they next look at their losses.
+    Raises TrainingError: BadLossError when a loss is NaN or infinite, OutOfMemoryError, and
+    CheckpointError when `folder` holds something else or cannot be written to. Raises ValueError
+    when there are too few images.
     """
-    if len(data) == 0:
-        raise ValueError("there are no images to train on: check the folder or the selection")
     accelerator = accelerator or make_accelerator()
-    together = batch_size * accelerator.num_processes  # the images of one step, over all processes
-    if together > len(data):
-        raise ValueError(
-            f"a batch of {together} is more than the {len(data)} images there are; "
-            f"choose batch_size ≤ {len(data) // accelerator.num_processes} (in a recipe: "
-            "dataclasses.replace(recipe, batch_size=…)) or load more images"
-        )
+    together = _images_a_step(batch_size, len(data), accelerator)
+    alone, main = accelerator.num_processes == 1, accelerator.is_main_process
     keep = dict(keep or {})
     averages = [part for part in keep.values() if isinstance(part, EMA)]
     optimisers = [part for part in keep.values() if _is_optimiser(part)]
@@ -251,72 +280,126 @@ def fit(
 
     torch.manual_seed(seed + accelerator.process_index)
     history = History(batch_size=together)
-    checkpoints = Checkpoints(folder, keep, setup) if folder else None
-    if checkpoints and (found := checkpoints.load()):
-        history = found
-        history.stopped = ""
-    first = history.steps
-    recorder = _Recorder(history, rates, checkpoints)
-    batches = _batches(data, together, seed, flip, first, accelerator)
+    checkpoints = Checkpoints(folder, keep, setup, accelerator) if folder else None
+    with checkpoints.in_use() if checkpoints else nullcontext():
+        if checkpoints and (found := checkpoints.load()):
+            history = found
+        first, before = history.steps, history.seconds
+        recorder = _Recorder(history, rates, checkpoints, accelerator)
+        batches = _batches(data, together, seed, flip, first, accelerator, workers)
 
-    def is_moment(done: int) -> bool:
-        if isinstance(pictures_every, int):
-            return done % pictures_every == 0
-        return done in pictures_every
+        def is_moment(done: int) -> bool:
+            if isinstance(pictures_every, int):
+                return done % pictures_every == 0
+            return done in pictures_every
 
-    def note_pictures(done: int) -> None:
-        if pictures is None or (history.snapshots and history.snapshots[-1].step >= done):
-            return
-        with torch.no_grad(), torch.random.fork_rng():
-            images = _to_uint8(pictures())
-            measures = {name: float(value) for name, value in (watch or dict)().items()}
-        history.snapshots.append(Snapshot(done, images, measures))
+        def note_pictures(done: int) -> None:
+            known = history.snapshots and history.snapshots[-1].step >= done
+            if pictures is None or known or not main:
+                return
+            with torch.no_grad(), torch.random.fork_rng():
+                images = _to_uint8(pictures())
+                measures = {name: float(value) for name, value in (watch or dict)().items()}
+            history.snapshots.append(Snapshot(done, images, measures))
+            if checkpoints:
+                checkpoints.save_pictures(history.snapshots[-1])
 
-    def progressed(done: int) -> float:
-        of_time = history.seconds / (60 * max_minutes) if max_minutes else 0.0
-        return min(1.0, max((done - 1) / steps, of_time))
+        def progressed(done: int) -> float:
+            of_time = history.seconds / (60 * max_minutes) if max_minutes else 0.0
+            return min(1.0, max((done - 1) / steps, of_time))
 
-    note_pictures(first)
-    before, started = history.seconds, clock()
-    bar = tqdm(total=steps, initial=first, unit="step", disable=not progress, leave=True)
-    try:
-        with _interrupts() as interrupted:
-            for done in range(first + 1, steps + 1):
-                if schedule:
-                    _set_rates(optimisers, rates, schedule(progressed(done)))
-                recorder.add(step(next(batches)))
-                for average in averages:
-                    average.update()
+        note_pictures(first)
+        started = clock()
+        silent = not (progress and accelerator.is_local_main_process)
+        bar = tqdm(total=steps, initial=first, unit="step", disable=silent, leave=True)
+        try:
+            with _interrupts() as interrupted, recorder.explaining_failures():
+                for done in range(first + 1, steps + 1):
+                    if schedule:
+                        _set_rates(optimisers, rates, schedule(progressed(done)))
+                    with record_function(PARTS_OF_A_STEP[0]):
+                        batch = next(batches)
+                    with record_function(PARTS_OF_A_STEP[1]):
+                        recorder.add(step(batch))
+                    with record_function(PARTS_OF_A_STEP[2]):
+                        for average in averages if main else ():
+                            average.update()
 
-                history.seconds = before + clock() - started
-                if interrupted():
-                    history.stopped = "interrupted"
-                elif max_minutes and history.seconds > 60 * max_minutes and done < steps:
-                    history.stopped = "out of time"
-                last = done == steps or bool(history.stopped)
+                    look = done == steps or done % look_every == 0
+                    if look:
+                        recorder.look()  # waits for a GPU to finish, so that the time is true
+                    if look or alone:
+                        seconds = before + clock() - started
+                        late = bool(max_minutes and seconds > 60 * max_minutes and done < steps)
+                        stop = 2 if interrupted() else int(late)
+                        stop, history.seconds = _agree(stop, seconds, accelerator)
+                        history.stopped = STOPS[stop]
+                    last = done == steps or bool(history.stopped)
 
-                if last or done % look_every == 0:
-                    recorder.look()  # waits for a GPU to finish, so that the time is true
-                    history.seconds = before + clock() - started
-                    bar.update(done - bar.n)
-                    bar.set_postfix(recorder.latest(), refresh=False)
-                if pictures and (last or is_moment(done)):
-                    recorder.look()
-                    note_pictures(done)
-                if checkpoints and (last or done % save_every == 0):
-                    recorder.look()
-                    if accelerator.is_main_process:
+                    if look or last:
+                        recorder.look()
+                        if not look:
+                            history.seconds = before + clock() - started
+                        bar.update(done - bar.n)
+                        bar.set_postfix(recorder.latest(), refresh=False)
+                    if pictures and (last or is_moment(done)):
+                        recorder.look()
+                        note_pictures(done)
+                    if report and main and (look or last):
+                        report(history)
+                    if checkpoints and (last or done % save_every == 0):
+                        recorder.look()
                         checkpoints.save(history)
-                    accelerator.wait_for_everyone()
-                if last:
-                    break
-    finally:
-        bar.close()
-        _set_rates(optimisers, rates, 1.0)
-    if history.stopped == "interrupted":
+                    if profiler:
+                        profiler.step()
+                    if last:
+                        break
+        finally:
+            bar.close()
+            _set_rates(optimisers, rates, 1.0)
+        _share(averages, accelerator)
+    if history.stopped == "interrupted" and main:
         where = f"saved in {folder}" if folder else "not saved, for want of a folder"
         print(f"Stopped after step {history.steps} of {steps}; {where}.")
     return history
+
+
+def _images_a_step(batch_size: int, images: int, accelerator: Accelerator) -> int:
+    """How many images all processes take in one step. ValueError if that is more than there are."""
+    if images == 0:
+        raise ValueError("there are no images to train on: check the folder or the selection")
+    together = batch_size * accelerator.num_processes
+    if together > images:
+        raise ValueError(
+            f"a batch of {together} is more than the {images} images there are; "
+            f"choose batch_size ≤ {images // accelerator.num_processes} (in a recipe: "
+            "dataclasses.replace(recipe, batch_size=…)) or load more images"
+        )
+    return together
+
+
+def _agree(stop: int, seconds: float, accelerator: Accelerator) -> tuple[int, float]:
+    """The gravest reason to stop that any process has, and the main process's time.
+
+    All must stop after the same step, and turn their learning rates by the same clock: otherwise
+    one would wait for the others' gradients for ever, or their weights would drift apart.
+    """
+    if accelerator.num_processes == 1:
+        return stop, seconds
+    mine = torch.tensor([[float(stop), seconds]], device=accelerator.device)
+    everyone = accelerator.gather(mine)
+    return int(everyone[:, 0].max()), float(everyone[0, 1])
+
+
+def _share(averages: list[EMA], accelerator: Accelerator) -> None:
+    """Give all processes the averages, which the main process alone has kept."""
+    if accelerator.num_processes == 1:
+        return
+    for average in averages:
+        for value in average.network.state_dict().values():
+            sent = value.contiguous()
+            torch.distributed.broadcast(sent, src=0)
+            value.copy_(sent)
 
 
 def linear_decay(start: float = 0.5, end: float = 0.0) -> Callable[[float], float]:
@@ -331,31 +414,84 @@ def linear_decay(start: float = 0.5, end: float = 0.0) -> Callable[[float], floa
 
 
 def _batches(
-    data: Data, together: int, seed: int, flip: bool, first: int, accelerator: Accelerator
+    data: Data,
+    together: int,
+    seed: int,
+    flip: bool,
+    first: int,
+    accelerator: Accelerator,
+    workers: int,
 ) -> Iterator[Tensor]:
-    """Batches without end, from step `first` on; each epoch has its own generator of order."""
-    per_epoch = len(data) // together  # the few images left over come another time
-    epoch, position = divmod(first, per_epoch)
-    mine = slice(accelerator.process_index, None, accelerator.num_processes)
-    while True:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        order = torch.randperm(len(data), generator=generator)
-        mirrored = torch.rand(len(data), generator=generator) < 0.5
-        for start in range(position * together, per_epoch * together, together):
-            indices = order[start : start + together][mine]
-            batch = data.tensor(indices.numpy()).to(accelerator.device, non_blocking=True)
-            if flip:
-                chosen = mirrored[indices].view(-1, 1, 1, 1).to(batch.device)
-                batch = torch.where(chosen, batch.flip(-1), batch)
-            yield batch
-        epoch, position = epoch + 1, 0
+    """This process's part of each batch, without end, from step `first` on."""
+    order = _Order(len(data), together, seed, first, accelerator)
+    loader = DataLoader(
+        _Fetching(data),
+        sampler=order,
+        batch_size=None,  # the order says which images are a batch
+        num_workers=workers,
+        pin_memory=accelerator.device.type == "cuda",
+        worker_init_fn=_leave_ctrl_c_to_main,
+        generator=torch.Generator(),  # else it would take from torch's own random numbers
+    )
+    for batch, mirrored in loader:
+        batch = batch.to(accelerator.device, non_blocking=True)
+        if flip:
+            chosen = mirrored.view(-1, 1, 1, 1).to(batch.device)
+            batch = torch.where(chosen, batch.flip(-1), batch)
+        yield batch
+
+
+class _Order(Sampler):
+    """Which images are in each batch, and which of them to mirror: (B,) and (B,), without end.
+
+    Each epoch has its own generator, so that any step's batch can be found without those before it.
+    A process takes every n-th image of the batch: together they take what one alone would.
+    """
+
+    def __init__(self, images: int, together: int, seed: int, first: int, accelerator: Accelerator):
+        self.images, self.together, self.seed, self.first = images, together, seed, first
+        self.mine = slice(accelerator.process_index, None, accelerator.num_processes)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        per_epoch = self.images // self.together  # the few left over come another time
+        epoch, position = divmod(self.first, per_epoch)
+        while True:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            order = torch.randperm(self.images, generator=generator)
+            mirrored = torch.rand(self.images, generator=generator) < 0.5
+            for i in range(position, per_epoch):
+                indices = order[i * self.together : (i + 1) * self.together][self.mine]
+                yield indices, mirrored[indices]
+            epoch, position = epoch + 1, 0
+
+
+class _Fetching(Dataset):
+    """Whole batches as the items of a data set, so that a DataLoader's workers can fetch them."""
+
+    def __init__(self, data: Data):
+        self.data = data
+
+    def __getitem__(self, wanted: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        indices, mirrored = wanted
+        return self.data.tensor(indices.numpy()), mirrored
+
+
+def _leave_ctrl_c_to_main(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Recorder:
     """Collects losses on the device and moves them to the history now and then."""
 
-    def __init__(self, history: History, rates: list, checkpoints: Checkpoints | None):
+    def __init__(
+        self,
+        history: History,
+        rates: list,
+        checkpoints: Checkpoints | None,
+        accelerator: Accelerator,
+    ):
         self.history, self.rates, self.checkpoints = history, rates, checkpoints
+        self.accelerator = accelerator
         self.waiting: list[dict[str, Tensor]] = []
 
     def add(self, losses: Mapping[str, Tensor | float]) -> None:
@@ -370,8 +506,11 @@ class _Recorder:
         """Move what is waiting to the history; raise at the first number that is none."""
         if not self.waiting:
             return
-        names = self.waiting[0]
-        columns = {k: torch.stack([row[k].float() for row in self.waiting]).cpu() for k in names}
+        device = self.accelerator.device
+        names = list(self.waiting[0])
+        rows = [torch.stack([row[k].float().to(device) for k in names]) for row in self.waiting]
+        means = self.accelerator.reduce(torch.stack(rows), "mean")  # over the processes
+        columns = dict(zip(names, means.T.cpu(), strict=True))
         self.waiting = []
         before = self.history.steps
         for name, column in columns.items():
@@ -387,6 +526,28 @@ class _Recorder:
     def latest(self) -> dict[str, str]:
         return {k: f"{v[-1]:.2f}" for k, v in self.history.losses.items() if k.startswith("loss")}
 
+    @contextmanager
+    def explaining_failures(self) -> Iterator[None]:
+        """Say of what goes wrong in a step what is saved, and where."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            print(
+                f"Interrupted in the middle of {self._step_now()}. {_last_good(self.checkpoints)}"
+            )
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"The memory of the {self.accelerator.device.type} is full in {self._step_now()}. "
+                "Try a batch_size half as large, a smaller width or image size, or faces.stream "
+                f"for data that fills the memory. {_last_good(self.checkpoints)} ({error})"
+            ) from error
+
+    def _step_now(self) -> str:
+        return f"step {self.history.steps + len(self.waiting) + 1}"
+
     def _advice(self, what: str, step: int) -> str:
         rates = ", ".join(f"{rate:g}" for group in self.rates for rate in group)
         now = f" (now {rates})" if rates else ""
@@ -398,6 +559,13 @@ def _what_to_try(rates: str) -> str:
         "Training stopped, and the networks in memory are spoilt. Try learning rates half as "
         f'large{rates}, then precision="no", then a look at the data for values outside [-1, 1].'
     )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch has a class of its own for GPUs only."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or any(word in str(error).lower() for word in words)
 
 
 def _last_good(checkpoints: Checkpoints | None) -> str:
@@ -412,6 +580,97 @@ def _last_good(checkpoints: Checkpoints | None) -> str:
     )
 
 
+# Watching
+
+
+class TensorBoard:
+    """Losses, images per second, measures and pictures for TensorBoard; give it to `fit` as report.
+
+    A resumed training tells its whole history again, and what stood there before is purged: what
+    had been logged after the checkpoint does not stay as a second curve. Needs the package
+    `tensorboard`; ImportError says how to get it.
+    """
+
+    def __init__(self, folder: str | Path):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                'TensorBoard is not installed: pip install "ai-painting-course[tensorboard]"'
+            ) from error
+        self.folder, self.make_writer = Path(folder), SummaryWriter
+        self.writer: Any = None
+        self.losses, self.pictures = 0, 0  # how many are logged
+        self.before = (0, 0.0)  # images and seconds
+
+    def __call__(self, history: History) -> None:
+        if self.writer is None:
+            self.writer = self.make_writer(str(self.folder), purge_step=0)
+        for name, values in history.losses.items():
+            for step, value in enumerate(values[self.losses :], self.losses + 1):
+                self.writer.add_scalar(name, value, step)
+        self.losses = history.steps
+        images, seconds = history.images - self.before[0], history.seconds - self.before[1]
+        if self.before[0] and images > 0 < seconds:
+            self.writer.add_scalar("images per second", images / seconds, history.steps)
+        self.before = (history.images, history.seconds)
+        for snapshot in history.snapshots[self.pictures :]:
+            for name, value in snapshot.measures.items():
+                self.writer.add_scalar(name, value, snapshot.step)
+            grid = _tile(snapshot.pictures)
+            self.writer.add_image("pictures", grid, snapshot.step, dataformats="HWC")
+        self.pictures = len(history.snapshots)
+        self.writer.flush()
+
+
+PROFILED = 10  # steps
+
+
+def step_profiler(
+    show: Callable[[str], None] = print, trace: str | Path | None = None, after: int = 5
+) -> torch.profiler.profile:
+    """A profiler for `fit` that tells once where ten steps' time goes, after some to warm up.
+
+    show: gets the table. trace: also write a JSON file here, for https://ui.perfetto.dev. Use it as
+    a context: `with step_profiler() as profiler: fit(…, profiler=profiler)`.
+    """
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+
+    def done(profiler: torch.profiler.profile) -> None:
+        show(_where_time_goes(profiler))
+        if trace:
+            profiler.export_chrome_trace(str(trace))
+
+    return torch.profiler.profile(
+        activities=activities,
+        schedule=torch.profiler.schedule(wait=after, warmup=2, active=PROFILED, repeat=1),
+        on_trace_ready=done,
+    )
+
+
+def _where_time_goes(profiler: torch.profiler.profile) -> str:
+    """The parts of a step, and the operators that took most; of a GPU its own time."""
+    averages = profiler.key_averages()
+    gpu = torch.cuda.is_available()
+    own = "self_device_time_total" if gpu else "self_cpu_time_total"
+    whole = sum(row.cpu_time_total for row in averages if row.key.startswith("ProfilerStep"))
+    parts = {row.key: row.cpu_time_total for row in averages if row.key in PARTS_OF_A_STEP}
+    rest = whole - sum(parts.values())
+    lines = [f"{PROFILED} steps took {whole / 1e6:.2f} s", "part of a step       share"]
+    for name, microseconds in [*parts.items(), ("looking and saving", rest)]:
+        lines.append(f"{name:20} {microseconds / whole:5.1%}")
+    ignored = {*PARTS_OF_A_STEP, *(row.key for row in averages if "#" in row.key)}
+    operators = [row for row in averages if row.key not in ignored and getattr(row, own) > 0]
+    operators.sort(key=lambda row: -getattr(row, own))
+    all_of_them = sum(getattr(row, own) for row in operators)
+    lines.append(f"\noperator, {'GPU' if gpu else 'CPU'} time of its own          calls  share")
+    for row in operators[:10]:
+        lines.append(f"{row.key:40} {row.count:6}  {getattr(row, own) / all_of_them:5.1%}")
+    return "\n".join(lines)
+
+
 # Checkpoints
 
 
@@ -421,11 +680,55 @@ class Checkpoints:
     `step-00001000.safetensors` has the tensors, `step-00001000.json` the rest and the hash of the
     first. Each file is written under another name and then renamed, the JSON last: what has a JSON
     is whole. The two newest are kept. A damaged one is found by its hash, and the one before used.
+
+    With several processes the main one writes, and all read; `accelerator` is None for one process.
     """
 
-    def __init__(self, folder: str | Path, keep: Mapping[str, Any], setup: Mapping[str, Any]):
+    def __init__(
+        self,
+        folder: str | Path,
+        keep: Mapping[str, Any],
+        setup: Mapping[str, Any],
+        accelerator: Accelerator | None = None,
+    ):
         self.folder, self.keep, self.setup = Path(folder), dict(keep), dict(setup)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator = accelerator
+        self.rank = accelerator.process_index if accelerator else 0
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Hold the folder: no other training may write to it now.
+
+        Raises CheckpointError when another does, or when nothing can be written here: before
+        anything is trained.
+        """
+        if self.rank:
+            yield
+            return
+        lock = FileLock(self.folder / ".lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+            with atomic(self.folder / ".probe") as temporary:
+                temporary.touch()
+            (self.folder / ".probe").unlink()
+        except Timeout:
+            raise CheckpointError(
+                f"another training is writing to {self.folder}: wait until it has ended, or give "
+                "this one another folder"
+            ) from None
+        except OSError as error:
+            lock.release()
+            raise CheckpointError(
+                f"nothing can be written to {self.folder} ({error.strerror}), so nothing was "
+                "trained. Choose another folder, or change its permissions."
+            ) from error
+        try:
+            for unfinished in self.folder.rglob(".step-*"):  # of a process killed as it wrote
+                unfinished.unlink()
+            yield
+        finally:
+            lock.release()
 
     @staticmethod
     def name(step: int) -> str:
@@ -438,6 +741,36 @@ class Checkpoints:
         )
 
     def save(self, history: History) -> None:
+        """Write a checkpoint. Called in all processes, since each gives its random numbers' state.
+
+        Raises BadLossError and writes nothing when a weight is no number, CheckpointError when the
+        disk is full or gone: in all processes, so that none waits for the others.
+        """
+        failure: TrainingError | None = None
+        random = self._everyones_random_state()
+        if not self.rank:
+            try:
+                self._write(history, random)
+            except TrainingError as error:
+                failure = error
+            except (OSError, SafetensorError) as error:
+                failure = CheckpointError(self._not_written(history.steps, error))
+                failure.__cause__ = error
+        if self.accelerator and _agree(int(failure is not None), 0.0, self.accelerator)[0]:
+            failure = failure or CheckpointError("the main process could not save, see its message")
+        if failure:
+            raise failure
+
+    def _not_written(self, step: int, error: Exception) -> str:
+        full = getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)
+        what = "the disk is full" if full else str(error)
+        return (
+            f"{self.name(step)} could not be written to {self.folder}: {what}. The networks in "
+            f"memory are as they are after step {step}. {_last_good(self)} Make room first, or "
+            "copy this folder to another disk and give that one."
+        )
+
+    def _write(self, history: History, random: Mapping[str, Tensor]) -> None:
         tensors, numbers = {}, {}
         for part_name, part in self.keep.items():
             for key, value in _state_of(part).items():
@@ -450,13 +783,11 @@ class Checkpoints:
                 raise BadLossError(
                     f"{key} is no longer finite. {_what_to_try('')} {_last_good(self)}"
                 )
-        tensors |= {f"random/{key}": value for key, value in _random_state().items()}
+        tensors |= {f"random/{key}": value for key, value in random.items()}
         tensors |= {
             f"losses/{key}": torch.tensor(value, dtype=torch.float64)
             for key, value in history.losses.items()
         }
-        for unfinished in self.folder.glob(".step-*"):  # of a process that was killed as it wrote
-            unfinished.unlink()
         base = self.folder / self.name(history.steps)
         with atomic(base.with_suffix(".safetensors")) as temporary:
             save_file({k: v.clone() for k, v in tensors.items()}, temporary)
@@ -467,7 +798,7 @@ class Checkpoints:
             "seconds": history.seconds,
             "setup": self.setup,
             "numbers": numbers,
-            "snapshots": [self._save_snapshot(snapshot) for snapshot in history.snapshots],
+            "snapshots": [self.save_pictures(snapshot) for snapshot in history.snapshots],
             "tensors_sha256": tensor_hash,
         }
         with atomic(base.with_suffix(".json")) as temporary:
@@ -483,7 +814,8 @@ class Checkpoints:
             try:
                 about, tensors = self._read(step)
             except CheckpointError as reason:
-                warnings.warn(f"{reason} The one before it is used.", stacklevel=3)
+                if not self.rank:
+                    warnings.warn(f"{reason} The one before it is used.", stacklevel=3)
                 continue
             return self._restore(about, tensors)
         if steps:
@@ -530,7 +862,9 @@ class Checkpoints:
                     f"{self.folder} holds another {part_name}. Use the same network (its width, "
                     f"its image size), or give `fit` another folder. {error}"
                 ) from error
-        _restore_random({k: v for k, v in tensors.items() if k.startswith("random/")})
+        self._restore_random(
+            about["step"], {k: v for k, v in tensors.items() if k.startswith("random/")}
+        )
         prefix = "losses/"
         losses = {
             k.removeprefix(prefix): v.tolist() for k, v in tensors.items() if k.startswith(prefix)
@@ -538,12 +872,51 @@ class Checkpoints:
         snapshots = [self._load_snapshot(one) for one in about["snapshots"]]
         return History(self.setup["batch_size"], losses, snapshots, about["seconds"])
 
-    def _save_snapshot(self, snapshot: Snapshot) -> dict:
+    def _everyones_random_state(self) -> dict[str, Tensor]:
+        """Each process's random numbers as a row, uint8 (processes, bytes)."""
+        state = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state()
+        if not self.accelerator:
+            return {key: value[None] for key, value in state.items()}
+        device = self.accelerator.device
+        return {
+            key: self.accelerator.gather(value[None].to(device)).cpu()
+            for key, value in state.items()
+        }
+
+    def _restore_random(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """This process's row; a process that was not there before starts its own numbers."""
+        saved, now = len(state["random/cpu"]), 1
+        if self.accelerator:
+            now = self.accelerator.num_processes
+        if saved != now and not self.rank:
+            warnings.warn(
+                f"{self.folder} was saved by {saved} processes and now there are {now}: the "
+                "training goes on with other noise than it would have had.",
+                stacklevel=4,
+            )
+        if self.rank >= saved:
+            torch.manual_seed(hash((self.setup["seed"], self.rank, step)))
+            return
+        mine = {key: rows[self.rank].clone() for key, rows in state.items()}  # no view: torch minds
+        torch.set_rng_state(mine["random/cpu"])
+        if torch.cuda.is_available() and "random/cuda" in mine:
+            torch.cuda.set_rng_state(mine["random/cuda"])
+
+    def save_pictures(self, snapshot: Snapshot) -> dict:
+        """Write a snapshot's grid to `pictures/`, for whoever looks; return its line in the JSON.
+
+        An OSError here is told as a warning: the training is worth more than a picture of it.
+        """
         path = self.folder / "pictures" / f"{self.name(snapshot.step)}.png"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            with atomic(path) as temporary:
-                Image.fromarray(_tile(snapshot.pictures)).save(temporary, format="PNG")
+        try:
+            if len(snapshot.pictures) and not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                with atomic(path) as temporary:
+                    Image.fromarray(_tile(snapshot.pictures)).save(temporary, format="PNG")
+        except OSError as error:
+            warnings.warn(f"{path.name} could not be written: {error}", stacklevel=3)
         return {
             "step": snapshot.step,
             "size": snapshot.pictures.shape[1],
@@ -576,11 +949,23 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         temporary.replace(path)
+        _flush(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that is gone: the first error is the one to tell
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has it: a new name, too, can be lost with the power."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
+        return
+    file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _is_optimiser(part: Any) -> bool:
@@ -597,6 +982,8 @@ def _unwrapped(part: Any) -> Any:
 def _state_of(part: Any) -> dict[str, Any]:
     """All that `part` would need to go on, as a flat dictionary of tensors and plain numbers."""
     part = _unwrapped(part)
+    if isinstance(part, torch.Generator):
+        return {"state": part.get_state()}
     if isinstance(part, EMA):
         return part.network.state_dict() | {"updates": part.updates}
     if isinstance(part, nn.Module):
@@ -604,7 +991,9 @@ def _state_of(part: Any) -> dict[str, Any]:
     if isinstance(part, torch.optim.Optimizer):
         states = part.state_dict()["state"]
         return {f"{i}/{k}": v for i, s in states.items() for k, v in s.items() if v is not None}
-    raise TypeError(f"`keep` takes networks, optimisers and EMAs, not {type(part).__name__}")
+    raise TypeError(
+        f"`keep` takes networks, optimisers, EMAs and generators, not {type(part).__name__}"
+    )
 
 
 def _restore_state(part: Any, state: dict[str, Any]) -> None:
@@ -612,6 +1001,8 @@ def _restore_state(part: Any, state: dict[str, Any]) -> None:
     if isinstance(part, EMA):
         part.updates = state.pop("updates")
         part.network.load_state_dict(state)
+    elif isinstance(part, torch.Generator):
+        part.set_state(state["state"])
     elif isinstance(part, nn.Module):
         part.load_state_dict(state)
     else:
@@ -628,42 +1019,37 @@ def _restore_state(part: Any, state: dict[str, Any]) -> None:
         part.load_state_dict({"state": states, "param_groups": part.state_dict()["param_groups"]})
 
 
-def _random_state() -> dict[str, Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def _restore_random(state: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(state["random/cpu"])
-    if torch.cuda.is_available() and "random/cuda" in state:
-        torch.cuda.set_rng_state(state["random/cuda"])
-
-
 def _set_rates(optimisers: list, rates: list[list[float]], factor: float) -> None:
     for optimiser, own in zip(optimisers, rates, strict=True):
         for group, rate in zip(optimiser.param_groups, own, strict=True):
             group["lr"] = rate * factor
 
 
+AT_ONCE = 1.0  # seconds
+
+
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question to ask after the step; a second one interrupts."""
-    asked = False
+    """Turn the first Ctrl-C into a question to ask after the step; a second one interrupts.
+
+    `torchrun` passes on to its processes what the terminal has sent them already: what comes at
+    once is the same Ctrl-C.
+    """
+    asked = 0.0
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
 
     def note(_signal: int, _frame: Any) -> None:
         nonlocal asked
-        if asked:
+        now = time.monotonic()
+        if asked and now - asked > AT_ONCE:
             raise KeyboardInterrupt
-        asked = True
+        asked = asked or now
 
     usual = signal.signal(signal.SIGINT, note)
     try:
-        yield lambda: asked
+        yield lambda: bool(asked)
     finally:
         signal.signal(signal.SIGINT, usual)
 
