@@ -125,10 +125,10 @@ def train_dcgan(
         together = recipe.batch_size * accelerator.num_processes
         say(f"{source}: {len(pictures):,} pictures of {size} px")
         say(
-            f"{accelerator.num_processes} × {recipe.batch_size} = {together} of them a step, on "
-            f"{accelerator.device.type} ({_bits(accelerator.mixed_precision)}); "
-            f"{-(-images // together):,} steps, saved in {out}"
+            f"{accelerator.num_processes} × {recipe.batch_size} = {together} of them a step: "
+            f"{-(-images // together):,} steps"
         )
+        say(f"on {accelerator.device.type} ({_bits(accelerator.mixed_precision)}), saved in {out}")
         if done := training.Checkpoints(out, {}, {}).steps():
             say(f"going on after step {done[-1]:,}")
         profiler = nullcontext()

@@ -657,9 +657,9 @@ def stream(source: str | Path, size: int = 64, cache_dir: str | Path | None = No
     """Pictures that are read from the disk one by one, however many they are.
 
     source: a folder with zip files of pictures at its top, or with Parquet files in the image
-        convention of the `datasets` library (`Faces.save` writes one), or with pictures: what is
-        found first, and all of it. Or one .parquet file, or a data set of the Hugging Face Hub. The
-        pictures and their order are those of `from_folder` and `from_hub`.
+        convention of the `datasets` library (`Faces.save` writes one), or with pictures; of these,
+        the first kind that is there. Or one .parquet file, or a data set of the Hugging Face Hub.
+        The pictures and their order are those of `from_folder` and `from_hub`.
     size: the middle square of each is resized to size × size pixels.
     cache_dir: where `datasets` keeps its files, `settings.cache_dir() / "datasets"` if not given.
 
@@ -710,11 +710,8 @@ def _folder_table(folder: Path, cache: Path) -> tuple["datasets.Dataset", str]:
 
     def is_train(path: Path) -> bool:
         inside = path.relative_to(folder)
-        if shards:
-            return "train" in re.split(
-                r"[\W\d_]+", str(inside)
-            )  # data/train-00000-of-00002.parquet
-        return "train" in inside.parent.parts
+        words = re.split(r"[\W\d_]+", str(inside)) if shards else inside.parent.parts
+        return "train" in words  # data/train-00000-of-00002.parquet, or train/1.png
 
     # `datasets` would look for "test" too, and if it found one picture of that name, only see that.
     files = [path for path in everything if is_train(path)] or everything
@@ -727,15 +724,17 @@ def _folder_table(folder: Path, cache: Path) -> tuple["datasets.Dataset", str]:
 
 
 def _hub_table(source: str | Path, cache: Path) -> tuple["datasets.Dataset", str]:
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
         zips = _fetch_zips(source)
     except FacesError as error:
         if isinstance(error.__cause__, HFValidationError) or isinstance(source, Path):
             raise _nowhere(Path(source)) from None
+        missing = isinstance(error.__cause__, RepositoryNotFoundError)
+        before = "" if missing else " With HF_HUB_OFFLINE=1, what was fetched before is found."
         raise FacesError(
-            f"{error} Nor is there a file or folder {source} in {Path.cwd()}."
+            f"{error}{before} Nor is there a file or folder {source} in {Path.cwd()}."
         ) from error
     if zips:
         return _zip_table(zips, source, cache), str(source)

@@ -104,12 +104,12 @@ def test_tensor_is_that_of_faces(bundled, tmp_path):
 
 
 def test_parquet_shards_in_order(bundled, tmp_path):
-    folder = fill(tmp_path / "shards", "figure1.png", "figure2.png", "figure3.png")
+    folder = fill(tmp_path / "shards [2]", "figure1.png", "figure2.png", "figure3.png")
     for i, name in enumerate(["a/1.parquet", "b-test.parquet", "c.parquet"]):
         (folder / name).parent.mkdir(exist_ok=True)
         bundled[5 * i : 5 * i + 5].save(folder / name)
     streamed = faces.stream(folder)
-    assert (len(streamed), streamed.name) == (15, "shards")
+    assert (len(streamed), streamed.name) == (15, "shards [2]")
     assert torch.equal(streamed.tensor(range(15)), bundled[:15].tensor())
 
 
@@ -292,11 +292,8 @@ def test_next_picture_takes_the_place_of_a_broken_one(tmp_path):
     assert told[0].filename == __file__
     assert torch.equal(batch[1], batch[2])
     assert torch.equal(batch[3], batch[0])  # after the last comes the first
-    assert (
-        torch.equal(batch[[0, 2]], faces.from_folder(fill(tmp_path / "whole"), 16).tensor())
-        if (shutil.copytree(folder, tmp_path / "whole", ignore=shutil.ignore_patterns("[235]*")))
-        else None
-    )
+    whole = shutil.copytree(folder, tmp_path / "whole", ignore=shutil.ignore_patterns("[235]*"))
+    assert torch.equal(batch[[0, 2]], faces.from_folder(whole, 16).tensor())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(streamed.tensor(2), batch[2:3])
@@ -320,6 +317,15 @@ def test_broken_pictures_elsewhere(tmp_path):
     streamed = faces.stream(tmp_path / "rows.parquet")
     with pytest.warns(UserWarning, match=r"2 of 3 pictures .* example picture 0"):
         assert streamed.tensor([0, 1, 2]).unique(dim=0).shape[0] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_name_that_is_no_text(tmp_path):
+    folder = fill(tmp_path / "names", "1.png")
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(encoded(1))
+    streamed = faces.stream(folder)
+    with pytest.warns(UserWarning, match=r"1 of 2 .* example \S+\?.png"):
+        assert len(streamed.tensor([0, 1]).unique(dim=0)) == 1
 
 
 def test_none_can_be_read(tmp_path):
@@ -400,8 +406,44 @@ def test_no_network(monkeypatch, tmp_path):
 
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", no_network)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "nothing"))
-    with pytest.raises(
-        FacesError,
-        match=r"Could not get me/drawings .* faces.load\(\), or .* Nor is there a file or folder me",
-    ):
+    with pytest.raises(FacesError) as raised:
         faces.stream("me/drawings")
+    assert str(raised.value) == (
+        "Could not get me/drawings (ConnectionError: Name or service not known). "
+        f"{faces.OFFLINE_HELP} With HF_HUB_OFFLINE=1, what was fetched before is found. "
+        f"Nor is there a file or folder me/drawings in {Path.cwd()}."
+    )
+
+
+def test_no_such_data_set(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    def not_found(*_, **__):
+        raise RepositoryNotFoundError.__new__(RepositoryNotFoundError)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", not_found)
+    with pytest.raises(
+        FacesError, match=r"no data set 'me/drawigns' .*login`. Nor is there a file"
+    ):
+        faces.stream("me/drawigns")
+
+
+def test_table_of_the_hub_without_a_network(bundled, tmp_path):
+    """`datasets` finds the table it made before, laid out here as it lays one out for the Hub."""
+    (tmp_path / "drawings").mkdir()
+    bundled[:3].save(tmp_path / "drawings" / "train.parquet")
+    datasets.load_dataset(str(tmp_path / "drawings"), cache_dir=str(tmp_path / "cache"))
+    (tmp_path / "cache" / "drawings").rename(tmp_path / "cache" / "me___drawings")
+    code = f"""
+    from course_lib import faces
+    print(len(faces.stream("me/drawings", cache_dir={str(tmp_path / "cache")!r})))
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout == "3\n", run.stderr
