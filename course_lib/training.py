@@ -576,7 +576,7 @@ def _last_good(checkpoints: Checkpoints | None) -> str:
         return f"There was no checkpoint in {checkpoints.folder} yet."
     return (
         f"The last good checkpoint is {checkpoints.name(steps[-1])} in {checkpoints.folder}: "
-        "call `fit` again with this folder to go on from there."
+        "the same call, or command, goes on from there."
     )
 
 
@@ -708,7 +708,8 @@ class Checkpoints:
         lock = FileLock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
+            with suppress(NotImplementedError):  # some network drives know no locks
+                lock.acquire(timeout=0)
             with atomic(self.folder / ".probe") as temporary:
                 temporary.touch()
             (self.folder / ".probe").unlink()
@@ -959,13 +960,16 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def _flush(path: Path) -> None:
     """Wait until the disk has it: a new name, too, can be lost with the power."""
-    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
+    if path.is_file():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
         return
-    file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    with suppress(OSError):  # Windows cannot open a folder, and some network drives not flush one
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _is_optimiser(part: Any) -> bool:

@@ -27,7 +27,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COURSE_DEVICE": "cpu"}
 
 
 def command(out: Path, steps: int) -> list[str]:
-    """A checkpoint every third step, so that many kills meet one that is being written."""
+    """A checkpoint every third step, so that every kill costs some."""
     words = "-m course_lib.cli train dcgan --preset quick --width 8 --batch-size 16 --save-every 3"
     more = ["--images", str(16 * steps), "--pictures-every", "50", "--out", str(out)]
     return [sys.executable, *words.split(), *more]
@@ -51,13 +51,15 @@ def kill_once(out: Path, steps: int, left: int, chance: random.Random) -> str:
     """Start or go on, kill at a random moment, and say in a line what happened."""
     before = newest(out)
     process, started = start(out, steps), time.monotonic()
-    if chance.random() < 0.2:  # while it starts
-        wanted, delay = 0, chance.uniform(0, 4)
-    else:  # some way further, on average so far that the kills spread over the whole training
-        wanted = before + round(chance.random() * 2 * (steps - before) / (left + 1))
-        delay = chance.uniform(0, 0.15)
+    moment = chance.choices(("starting", "running", "writing"), (2, 5, 3))[0]
+    wanted, delay = 0, chance.uniform(0, 4)
+    if moment != "starting":  # on average so far that the kills spread over the whole training
+        wanted = before + 1 + int(chance.random() * 2 * (steps - before) / (left + 1))
+        delay = chance.uniform(0, 0.15) if moment == "running" else 0.0
     while process.poll() is None and newest(out) < wanted:
         time.sleep(0.005)
+    while moment == "writing" and process.poll() is None and not any(out.glob(".step-*")):
+        pass  # a file is half written for a few milliseconds only
     time.sleep(delay)
     process.kill()
     said, _ = process.communicate()
