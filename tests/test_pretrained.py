@@ -108,7 +108,7 @@ def test_network_without_film(tmp_path):
         pretrained.film("small", tmp_path)
 
 
-def test_spoilt_or_too_large_weights_are_not_saved(tmp_path):
+def test_spoilt_weights_are_not_saved(tmp_path):
     generator = dcgan.Generator(width=4, image_size=32)
     with torch.no_grad():
         generator.main[0].weight[0, 0] = 1e6  # more than 16 bits can hold
@@ -116,12 +116,19 @@ def test_spoilt_or_too_large_weights_are_not_saved(tmp_path):
         pretrained.PretrainedError, match=r"main\.0\.weight has values .*not finite"
     ):
         pretrained.save("small", generator, config={}, training={}, folder=tmp_path)
-    with pytest.raises(pretrained.PretrainedError, match="a file of the repository may have 16"):
-        pretrained.save(
-            "large", dcgan.Generator(width=128), config={}, training={}, folder=tmp_path
-        )
     assert pretrained.names(tmp_path) == []
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_only_the_courses_own_folder_takes_no_large_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "data_dir", lambda: tmp_path)
+    large = dcgan.Generator(width=128)
+    with pytest.raises(pretrained.PretrainedError, match="a file of the repository may have 16"):
+        pretrained.save("large", large, config={}, training={})
+    assert pretrained.names() == []
+    assert not list(tmp_path.rglob("*.safetensors"))
+    pretrained.save("large", large, config={"width": 128}, training={}, folder=tmp_path / "run")
+    assert pretrained.names(tmp_path / "run") == ["large"]
 
 
 # The committed weights
