@@ -429,7 +429,7 @@ def _batches(
         sampler=order,
         batch_size=None,  # the order says which images are a batch
         num_workers=workers,
-        pin_memory=accelerator.device.type == "cuda",
+        pin_memory=workers > 0 and accelerator.device.type == "cuda",  # the workers' own thread
         worker_init_fn=_leave_ctrl_c_to_main,
         generator=torch.Generator(),  # else it would take from torch's own random numbers
     )
