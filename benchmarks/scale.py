@@ -7,7 +7,8 @@
 
 What is measured is `dcgan.train` with `dcgan.R1`. Each table changes one thing of a common base.
 Each row has a process of its own, so that its peak memory is its own. The first steps are slower
-and do not count; what follows are `--repeats` turns of `--seconds` each.
+and do not count; what follows is a turn of `--seconds`. Turns of one process resemble each other
+more than two processes do, so all rows are measured `--repeats` times over, one after another.
 
 The penalty comes in one step of 16, by chance. So that a short turn is not at the mercy of chance,
 steps without it and with it are timed apart, and put together as 15 to 1.
@@ -40,7 +41,7 @@ from course_lib import dcgan, faces, settings, training
 
 PENALTY_SHARE = dcgan.PENALTY_SHARE  # of the steps; `measure` changes dcgan's own
 PICTURES = 1024  # in memory, at least as many as the largest batch of all processes
-BLOCKS = 5  # looks at the clock in a turn; one block before the first turn warms up
+BLOCKS = 5  # looks at the clock in a turn; one block before it warms up
 TORCHRUN = ["-m", "torch.distributed.run", "--rdzv_backend", "c10d"]
 TORCHRUN += ["--rdzv_endpoint", "localhost:0"]  # any free port
 
@@ -204,8 +205,8 @@ def reading(data: training.Data, number: int = 512) -> float:
     return (time.process_time() - before) / number
 
 
-def measure(row: Row, seconds: float, repeats: int, cache_dir: Path) -> dict[str, Any]:
-    """Seconds for each image in every turn, and more; {} in all processes but the main one."""
+def measure(row: Row, seconds: float, cache_dir: Path) -> dict[str, Any]:
+    """Seconds for each image in a turn, and more; {} in all processes but the main one."""
     torch.set_num_threads(row.threads)
     if settings.device().type == "cuda":  # else PyTorch takes tf32 for 32 bits in convolutions
         torch.backends.cudnn.allow_tf32 = row.precision != "no"
@@ -213,7 +214,7 @@ def measure(row: Row, seconds: float, repeats: int, cache_dir: Path) -> dict[str
     fit = training.fit
 
     def timed(step: training.Step, data: training.Data, **options: Any) -> training.History:
-        """What `dcgan.train` calls instead of `training.fit`: its step, several times in turn."""
+        """What `dcgan.train` calls instead of `training.fit`: its step, twice over."""
         accelerator = options["accelerator"]
         del options["steps"], options["pictures"]
         found["memory before"] = peak_memory()
@@ -231,22 +232,24 @@ def measure(row: Row, seconds: float, repeats: int, cache_dir: Path) -> dict[str
                 history = fit(
                     step,
                     data,
-                    steps=block * (1 + BLOCKS * repeats),
+                    steps=block * (1 + BLOCKS),
                     look_every=block,
                     report=lambda history, looks=looks: looks.append(history.seconds),
                     **options,
                 )
                 used = torch.tensor(core_seconds() - before, device=accelerator.device)
                 used = float(accelerator.reduce(used, "sum"))
-            turns = np.diff(looks[::BLOCKS]) / (BLOCKS * block * history.batch_size)
+            if not accelerator.is_main_process:
+                continue
+            turn = (looks[-1] - looks[0]) / (BLOCKS * block * history.batch_size)
             found[kind] = {
-                "seconds an image": turns.tolist(),
-                "core seconds an image": used / history.images,
+                "seconds an image": [turn],
+                "core seconds an image": [used / history.images],
                 "steps": history.steps,
                 "first steps": first.seconds,
             }
         found["memory"] = peak_memory()
-        found["reading"] = reading(data)
+        found["reading"] = [reading(data)]
         found["main"] = accelerator.is_main_process
         return history
 
@@ -279,7 +282,7 @@ def measure_apart(row: Row, options: argparse.Namespace) -> dict[str, Any]:
         to = Path(folder) / "found.json"
         words = [*TORCHRUN, "--nproc_per_node", str(row.processes)] if row.processes > 1 else []
         words += [__file__, "--row", json.dumps(asdict(row)), "--json", str(to)]
-        words += ["--seconds", str(options.seconds), "--repeats", str(options.repeats)]
+        words += ["--seconds", str(options.seconds)]
         done = subprocess.run(
             [sys.executable, *words],
             env=os.environ | environment(row, options.device, Path(folder)),
@@ -304,13 +307,35 @@ def what_failed(stderr: str) -> str:
 # What the numbers say
 
 
-def seconds_an_image(found: Mapping[str, Any], share: float) -> list[float]:
-    """Of each turn, where so large a share of the steps has the penalty."""
-    plain = found["plain"]["seconds an image"]
+def both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Two measurements of one row: lists follow each other, of numbers the larger. Or the error."""
+    if "error" in one or "error" in other:
+        return dict(one if "error" in one else other)
+    joined: dict[str, Any] = {}
+    for key, value in one.items():
+        if isinstance(value, Mapping):
+            joined[key] = both(value, other[key])
+        else:
+            joined[key] = value + other[key] if isinstance(value, list) else max(value, other[key])
+    return joined
+
+
+def mixed(found: Mapping[str, Any], what: str, share: float) -> list[float]:
+    """One number of each turn, where so large a share of the steps has the penalty."""
+    plain = found["plain"][what]
     if not share:
         return plain
-    penalised = found["penalised"]["seconds an image"]
+    penalised = found["penalised"][what]
     return [(1 - share) * a + share * b for a, b in zip(plain, penalised, strict=True)]
+
+
+def seconds_an_image(found: Mapping[str, Any], share: float) -> list[float]:
+    return mixed(found, "seconds an image", share)
+
+
+def reading_one(found: Mapping[str, Any]) -> float:
+    """Core seconds for a picture."""
+    return statistics.median(found["reading"])
 
 
 def images_a_second(found: Mapping[str, Any], share: float = PENALTY_SHARE) -> float:
@@ -321,9 +346,7 @@ def cost(row: Row, found: Mapping[str, Any], share: float, device: str) -> float
     """Seconds of one core, or of one card, for a thousand images."""
     if device == "cuda":
         return 1000 * row.processes / images_a_second(found, share)
-    plain = found["plain"]["core seconds an image"]
-    penalised = found["penalised"]["core seconds an image"] if share else 0.0
-    return 1000 * ((1 - share) * plain + share * penalised)
+    return 1000 * statistics.median(mixed(found, "core seconds an image", share))
 
 
 def flop(row: Row, share: float) -> float:
@@ -406,7 +429,7 @@ def table(name: str, rows: Mapping[str, Row], found: Mapping[Row, Any], device: 
     columns["peak memory, MB"] = lambda _, f: number(f["memory"] / 1e6)
     columns["of it before the first step"] = lambda _, f: number(f["memory before"] / 1e6)
     if name == "data":
-        columns["core ms to read one"] = lambda _, f: f"{1000 * f['reading']:.2g}"
+        columns["core ms to read one"] = lambda _, f: number(1000 * reading_one(f))
     if name == "precision":
         columns["images/s with the penalty"] = lambda _, f: (
             number(images_a_second(f)) if "penalised" in f else "impossible"
@@ -554,7 +577,7 @@ def computed(plan: Mapping[str, Mapping[str, Row]], found: Mapping[Row, Any]) ->
     if one and pair:
         reached = efficiency(images_a_second(one), images_a_second(pair), 2)
     if disk and base.size == 64:
-        decoding = disk["reading"]
+        decoding = reading_one(disk)
     return expectations(base.width, images_a_second(large) if large else None, reached, decoding)
 
 
@@ -583,14 +606,16 @@ def run(options: argparse.Namespace) -> None:
     chosen = {name: plan[name] for name in options.tables}
     rows = list(dict.fromkeys(row for name in chosen for row in chosen[name].values()))
     machine, found = describe_machine(options.device), {}
-    for i, row in enumerate(rows, 1):
+    turns = rows * options.repeats
+    for i, row in enumerate(turns, 1):
         changes = {k: v for k, v in asdict(row).items() if v != getattr(base_of(plan), k)}
         words = ", ".join(f"{key} {value}" for key, value in changes.items()) or "the base"
-        print(f"[{i}/{len(rows)}] {words} …", end=" ", file=sys.stderr, flush=True)
-        found[row] = measure_apart(row, options)
-        share = PENALTY_SHARE if "penalised" in found[row] else 0.0
-        speed = "error" not in found[row] and images_a_second(found[row], share)
-        print(f"{speed:.3g} images/s" if speed else found[row]["error"], file=sys.stderr)
+        print(f"[{i}/{len(turns)}] {words} …", end=" ", file=sys.stderr, flush=True)
+        turn = measure_apart(row, options)
+        found[row] = both(found[row], turn) if row in found else turn
+        share = PENALTY_SHARE if "penalised" in turn else 0.0
+        speed = "error" not in turn and images_a_second(turn, share)
+        print(f"{speed:.3g} images/s" if speed else turn["error"], file=sys.stderr)
     width, size, batch = values.base
     bits = "32 bits" if options.precision == "no" else options.precision
     threads = "" if options.device == "cuda" else ", 1 thread"
@@ -616,7 +641,7 @@ def main() -> None:
     )
     parser.add_argument("--tables", nargs="+", choices=TITLES, default=list(TITLES))
     parser.add_argument("--seconds", type=float, help="of a turn (10)")
-    parser.add_argument("--repeats", type=int, help="turns of a row (3)")
+    parser.add_argument("--repeats", type=int, help="times that all is measured (3)")
     parser.add_argument("--quick", action="store_true", help="see that it runs; measures nothing")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="the GPU, where one is")
     parser.add_argument(
@@ -633,7 +658,7 @@ def main() -> None:
 
     if options.row:
         row = Row(**json.loads(options.row))
-        found = measure(row, options.seconds, options.repeats, options.json.parent)
+        found = measure(row, options.seconds, options.json.parent)
         if found:
             options.json.write_text(json.dumps(found))
         return

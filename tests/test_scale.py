@@ -39,7 +39,7 @@ def measure_here(scale, tmp_path, monkeypatch):
         if row.processes > 1:
             return {"error": "not here"}
         with patch.dict(os.environ, scale.environment(row, "cpu", tmp_path)):
-            return scale.measure(row, options.seconds, options.repeats, tmp_path)
+            return scale.measure(row, options.seconds, tmp_path)
 
     monkeypatch.setattr(scale, "measure_apart", measure)
     yield measure
@@ -101,7 +101,7 @@ def test_every_table_is_printed_with_numbers(scale, monkeypatch, capsys, tmp_pat
 
 
 def test_two_processes_and_a_failure_in_processes_of_their_own(scale, tmp_path):
-    options = argparse.Namespace(device="cpu", seconds=0.02, repeats=1)
+    options = argparse.Namespace(device="cpu", seconds=0.02)
     small = scale.Row(4, 32, 4, "bf16")
     found = scale.measure_apart(replace(small, processes=2), options)
     assert found["plain"]["steps"] > 0
@@ -129,7 +129,7 @@ def test_what_is_measured_is_the_step_of_dcgan_train(scale, measure_here, monkey
     monkeypatch.setattr(scale.training, "fit", noting_fit)
     monkeypatch.setattr(dcgan, "gradient_penalty", noting_penalty)
     row = scale.Row(4, 32, 4, "no")
-    options = argparse.Namespace(device="cpu", seconds=1e-6, repeats=1)
+    options = argparse.Namespace(device="cpu", seconds=1e-6)
     measure_here(row, options)
     steps = 1 + scale.BLOCKS
     assert [history.steps for history in seen] == [3, 3, steps] * 2
@@ -165,8 +165,8 @@ def test_flop_are_those_of_a_count_by_hand(scale):
 
 def test_speed_and_cost_put_steps_with_and_without_the_penalty_together(scale):
     found = {
-        "plain": {"seconds an image": [0.1, 0.2, 0.3], "core seconds an image": 0.2},
-        "penalised": {"seconds an image": [0.3, 0.4, 0.5], "core seconds an image": 1.0},
+        "plain": {"seconds an image": [0.1, 0.2, 0.3], "core seconds an image": [0.2]},
+        "penalised": {"seconds an image": [0.3, 0.4, 0.5], "core seconds an image": [1.0]},
     }
     assert scale.images_a_second(found, share=0) == pytest.approx(5)
     assert scale.images_a_second(found, share=0.5) == pytest.approx(1 / 0.3)
@@ -203,7 +203,7 @@ def test_the_computed_section_follows_from_what_was_measured(scale):
 def test_computed_takes_its_numbers_from_the_rows(scale, monkeypatch):
     def result(seconds, reading=0):
         kind = {"seconds an image": [seconds]}
-        return {"plain": kind, "penalised": kind, "reading": reading}
+        return {"plain": kind, "penalised": kind, "reading": [reading]}
 
     options = argparse.Namespace(device="cpu", precision="no")
     plan = scale.tables(scale.FULL, options)
@@ -229,7 +229,17 @@ def test_the_program_measures_a_row_that_it_is_given(scale, tmp_path):
     environment = os.environ | {"COURSE_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, str(SCRIPT), *words], env=environment, check=True)
     found = json.loads((tmp_path / "found.json").read_text())
-    assert len(found["plain"]["seconds an image"]) == 3
+    assert len(found["plain"]["seconds an image"]) == 1
+
+
+def test_turns_of_a_row_are_put_together(scale):
+    one = {"plain": {"seconds an image": [1.0], "steps": 5}, "memory": 7}
+    other = {"plain": {"seconds an image": [3.0], "steps": 6}, "memory": 4}
+    assert scale.both(one, other) == {
+        "plain": {"seconds an image": [1.0, 3.0], "steps": 6},
+        "memory": 7,
+    }
+    assert scale.both({"error": "a"}, other) == scale.both(one, {"error": "a"}) == {"error": "a"}
 
 
 def test_pictures_on_the_card_are_those_in_memory(scale, few_faces):
@@ -251,7 +261,7 @@ def test_a_gpu_has_rows_of_its_own_and_a_known_peak_or_none(scale, measure_here,
     assert {row.data for row in plan["precision"].values()} == {"card"}
 
     row = scale.Row(4, 32, 4, "bf16", data="card")
-    found = measure_here(row, argparse.Namespace(seconds=0.02, repeats=1))
+    found = measure_here(row, argparse.Namespace(seconds=0.02))
     rows = {"on the card": row, "no tf32": replace(row, precision="tf32")}
     monkeypatch.setitem(scale.PEAKS, "NVIDIA A100-SXM4-80GB", (1.0, 0.0, 1e-12 * 1000))
     printed = scale.table("data", rows, dict.fromkeys(rows.values(), found), "cuda")
