@@ -454,10 +454,12 @@ def train(
             f"with size={image_size}, or give their size as image_size (32, 64 or 128)"
         )
     accelerator = training.make_accelerator(precision)
+    tutorial = recipe.loss == "tutorial"
+    if tutorial and accelerator.mixed_precision == "fp16":
+        raise ValueError("the tutorial's step does not scale its losses, as fp16 needs: take bf16")
     torch.manual_seed(seed)
     fixed_noise = torch.randn(64, NOISE_SIZE).to(accelerator.device)
     G = Generator(NOISE_SIZE, width, image_size=image_size).apply(initialise_weights)
-    tutorial = recipe.loss == "tutorial"
     D = Discriminator(
         width, image_size=image_size, normalization=recipe.normalization, sigmoid=tutorial
     ).apply(initialise_weights)

@@ -22,7 +22,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import gcd
@@ -33,11 +33,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import send_to_device
 from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.autograd import DeviceType
 from torch.profiler import record_function
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
@@ -48,6 +50,7 @@ CHECKPOINT_FORMAT = 2
 CHECKPOINTS_KEPT = 2  # the newest, and one to fall back on
 PARTS_OF_A_STEP = ("getting the batch", "the step", "averaging")  # as the profiler names them
 STOPS = ("", "out of time", "interrupted")  # why a training ended before its last step
+ASK_EVERY = 5.0  # seconds; `torchrun` kills what has not ended 30 s after Ctrl-C
 
 
 class TrainingError(RuntimeError):
@@ -67,14 +70,18 @@ class OutOfMemoryError(TrainingError):
 
 
 class Data(Protocol):
-    """What `fit` needs of a data set; `faces.Faces` is one, and `faces.stream` returns one."""
+    """What `fit` needs of a data set; `faces.Faces` is one, and `faces.stream` returns one.
+
+    tensor: the images (B, 3, S, S) in [-1, 1] of these indices, or a tuple of them and of what goes
+    with them, such as the tokens of their captions: tensors whose first dimension is B.
+    """
 
     def __len__(self) -> int: ...
 
-    def tensor(self, indices: Any) -> Tensor: ...
+    def tensor(self, indices: Any) -> Any: ...
 
 
-Step = Callable[[Tensor], Mapping[str, Tensor | float]]
+Step = Callable[[Any], Mapping[str, Tensor | float]]
 
 
 # What a training leaves behind
@@ -178,7 +185,8 @@ def make_accelerator(precision: str | None = None) -> Accelerator:
 
     precision: "no" (32 bits), "bf16", "fp16", or "auto": `fast_precision()`. None follows
     `accelerate launch`, else 32 bits. The device is `settings.device()`, with several GPUs each
-    process's own. ValueError when this machine has fewer GPUs than processes.
+    process's own. ValueError when this machine has fewer GPUs than processes, or when
+    `accelerate config` was told to cut the networks into pieces.
     """
     if precision not in (None, "auto", "no", "bf16", "fp16"):
         raise ValueError(
@@ -193,6 +201,14 @@ def make_accelerator(precision: str | None = None) -> Accelerator:
             f"{here} processes and {torch.cuda.device_count()} GPU on this machine: start one "
             "process a GPU, or set COURSE_DEVICE=cpu"
         )
+    if wanted.type == "cuda" and wanted.index is not None and here == 1:
+        torch.cuda.set_device(wanted)  # accelerate takes the current one
+    for engine in ("DEEPSPEED", "FSDP", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{engine}", "").lower() in ("1", "true"):
+            raise ValueError(
+                f"{engine} cuts the networks into pieces, which the course's checkpoints do not "
+                "know. Its networks fit on one GPU: run `accelerate config` again and say no to it"
+            )
     if AcceleratorState._shared_state:  # a second training in the same notebook may choose anew
         AcceleratorState._reset_state()
     return Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
@@ -240,9 +256,10 @@ def fit(
 ) -> History:
     """Call `step(batch)` for `steps` batches of `data`, and return the history.
 
-    step: takes images (B, 3, S, S) in [-1, 1] on the accelerator's device, changes its networks,
-        returns its losses by name, as tensors that are still on the device: they are looked at
-        together every `look_every` steps, because asking a GPU for a number makes it wait.
+    step: takes what `data.tensor` returns, on the accelerator's device (images (B, 3, S, S) in
+        [-1, 1], or a tuple that begins with them), changes its networks, returns its losses by
+        name, in each step the same names, as tensors that are still on the device: they are looked
+        at together every `look_every` steps, because asking a GPU for a number makes it wait.
     steps: how many in all; a resumed training does the rest of them.
     batch_size: images of one step in each process.
     flip: mirror each image with probability ½.
@@ -251,11 +268,13 @@ def fit(
         rates; checkpoints hold it all.
     pictures: makes images (n, 3, S, S) of always the same noise; called at step 0, every
         `pictures_every` steps (or at these steps) and at the end. watch: other numbers to note at
-        the same moments. Both are called in the main process alone.
+        the same moments, with pictures or without. Both are called in the main process alone, so
+        they must use the networks as they were before `accelerator.prepare`; pass them in all.
     schedule: progress from 0 to 1 → what to multiply the learning rates by, e.g. `linear_decay()`.
     folder: save a checkpoint here every `save_every` steps and at the end, and go on from the one
-        that is there. Equal settings give an equal training, interrupted or not: the order of the
-        images follows from `seed` and the epoch, and the state of torch's random numbers is saved.
+        that is there. Equal settings give an equal training, interrupted or not, as far as the
+        device's own sums come out equal: the order of the images follows from `seed` and the epoch,
+        and the state of torch's random numbers is saved. All processes must see the same folder.
     max_minutes: stop after so long, counting the time before an interruption.
     workers: processes that read images ahead, for data that is read from a disk (`faces.stream`).
     report: called with the history whenever something is new in it, e.g. `TensorBoard(folder)`.
@@ -264,7 +283,7 @@ def fit(
         comparison of trainings on a CPU, with one thread each, depends little on who else uses it.
 
     Ctrl-C (the notebook's ■) ends the training after the step it is in, saved and with its history;
-    with several processes, after the step at which they next look at their losses.
+    several processes ask each other whether to stop every five seconds or so.
     Raises TrainingError: BadLossError when a loss is NaN or infinite, OutOfMemoryError, and
     CheckpointError when `folder` holds something else or cannot be written to. Raises ValueError
     when there are too few images.
@@ -273,6 +292,10 @@ def fit(
     together = _images_a_step(batch_size, len(data), accelerator)
     alone, main = accelerator.num_processes == 1, accelerator.is_main_process
     keep = dict(keep or {})
+    if accelerator.scaler:  # of fp16
+        keep["scaler"] = accelerator.scaler
+    for part in keep.values():
+        _state_of(part)  # raises now, not at the first checkpoint, when it knows no such part
     averages = [part for part in keep.values() if isinstance(part, EMA)]
     optimisers = [part for part in keep.values() if _is_optimiser(part)]
     rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
@@ -285,6 +308,7 @@ def fit(
         if checkpoints and (found := checkpoints.load()):
             history = found
         first, before = history.steps, history.seconds
+        next_question = first + 1  # the step after which processes ask each other
         recorder = _Recorder(history, rates, checkpoints, accelerator)
         batches = _batches(data, together, seed, flip, first, accelerator, workers)
 
@@ -295,10 +319,10 @@ def fit(
 
         def note_pictures(done: int) -> None:
             known = history.snapshots and history.snapshots[-1].step >= done
-            if pictures is None or known or not main:
+            if known or not main or not (pictures or watch):
                 return
-            with torch.no_grad(), torch.random.fork_rng():
-                images = _to_uint8(pictures())
+            with torch.no_grad(), _noise_as_it_was(accelerator.device):
+                images = _to_uint8(pictures() if pictures else torch.zeros(0, 3, 0, 0))
                 measures = {name: float(value) for name, value in (watch or dict)().items()}
             history.snapshots.append(Snapshot(done, images, measures))
             if checkpoints:
@@ -328,11 +352,13 @@ def fit(
                     look = done == steps or done % look_every == 0
                     if look:
                         recorder.look()  # waits for a GPU to finish, so that the time is true
-                    if look or alone:
+                    if look or alone or done >= next_question:
                         seconds = before + clock() - started
                         late = bool(max_minutes and seconds > 60 * max_minutes and done < steps)
                         stop = 2 if interrupted() else int(late)
                         stop, history.seconds = _agree(stop, seconds, accelerator)
+                        a_step = (history.seconds - before) / (done - first)
+                        next_question = done + 1 + int(ASK_EVERY / max(a_step, 1e-6))
                         history.stopped = STOPS[stop]
                     last = done == steps or bool(history.stopped)
 
@@ -342,7 +368,7 @@ def fit(
                             history.seconds = before + clock() - started
                         bar.update(done - bar.n)
                         bar.set_postfix(recorder.latest(), refresh=False)
-                    if pictures and (last or is_moment(done)):
+                    if (pictures or watch) and (last or is_moment(done)):
                         recorder.look()
                         note_pictures(done)
                     if report and main and (look or last):
@@ -421,7 +447,7 @@ def _batches(
     first: int,
     accelerator: Accelerator,
     workers: int,
-) -> Iterator[Tensor]:
+) -> Iterator[Any]:
     """This process's part of each batch, without end, from step `first` on."""
     order = _Order(len(data), together, seed, first, accelerator)
     loader = DataLoader(
@@ -430,15 +456,16 @@ def _batches(
         batch_size=None,  # the order says which images are a batch
         num_workers=workers,
         pin_memory=workers > 0 and accelerator.device.type == "cuda",  # the workers' own thread
-        worker_init_fn=_leave_ctrl_c_to_main,
+        worker_init_fn=_leave_signals_to_main,
         generator=torch.Generator(),  # else it would take from torch's own random numbers
     )
     for batch, mirrored in loader:
-        batch = batch.to(accelerator.device, non_blocking=True)
+        images, *more = [batch] if isinstance(batch, Tensor) else batch
+        images, more = send_to_device((images, more), accelerator.device, non_blocking=True)
         if flip:
-            chosen = mirrored.view(-1, 1, 1, 1).to(batch.device)
-            batch = torch.where(chosen, batch.flip(-1), batch)
-        yield batch
+            chosen = mirrored.view(-1, 1, 1, 1).to(images.device)
+            images = torch.where(chosen, images.flip(-1), images)
+        yield (images, *more) if more else images
 
 
 class _Order(Sampler):
@@ -471,13 +498,24 @@ class _Fetching(Dataset):
     def __init__(self, data: Data):
         self.data = data
 
-    def __getitem__(self, wanted: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, wanted: tuple[Tensor, Tensor]) -> tuple[Any, Tensor]:
         indices, mirrored = wanted
         return self.data.tensor(indices.numpy()), mirrored
 
 
-def _leave_ctrl_c_to_main(_worker: int) -> None:
+def _leave_signals_to_main(_worker: int) -> None:
+    """Terminals, clusters and torchrun signal a whole group, and the last step needs its batch.
+
+    A worker notices by itself when its main process is gone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _noise_as_it_was(device: torch.device) -> AbstractContextManager:
+    """Whatever random numbers are drawn within, afterwards they are as before."""
+    cards = [torch.cuda.current_device()] if device.type == "cuda" else []
+    return torch.random.fork_rng(devices=cards)
 
 
 class _Recorder:
@@ -499,6 +537,12 @@ class _Recorder:
             raise TypeError(
                 'the step must return its losses by name, such as {"loss_G": loss}; '
                 f"it returned {type(losses).__name__}"
+            )
+        known = self.waiting[0] if self.waiting else self.history.losses
+        if known and known.keys() != losses.keys():
+            raise TypeError(
+                f"the step returned {sorted(losses)}, and before {sorted(known)}: return the same "
+                "names in each step"
             )
         self.waiting.append({k: torch.as_tensor(v).detach() for k, v in losses.items()})
 
@@ -617,8 +661,9 @@ class TensorBoard:
         for snapshot in history.snapshots[self.pictures :]:
             for name, value in snapshot.measures.items():
                 self.writer.add_scalar(name, value, snapshot.step)
-            grid = _tile(snapshot.pictures)
-            self.writer.add_image("pictures", grid, snapshot.step, dataformats="HWC")
+            if len(snapshot.pictures):
+                grid = _tile(snapshot.pictures)
+                self.writer.add_image("pictures", grid, snapshot.step, dataformats="HWC")
         self.pictures = len(history.snapshots)
         self.writer.flush()
 
@@ -652,7 +697,8 @@ def step_profiler(
 
 def _where_time_goes(profiler: torch.profiler.profile) -> str:
     """The parts of a step, and the operators that took most; of a GPU its own time."""
-    averages = profiler.key_averages()
+    # With a GPU there are second rows, of what ran on it; the CPU's own know how long that took.
+    averages = [row for row in profiler.key_averages() if row.device_type == DeviceType.CPU]
     gpu = torch.cuda.is_available()
     own = "self_device_time_total" if gpu else "self_cpu_time_total"
     whole = sum(row.cpu_time_total for row in averages if row.key.startswith("ProfilerStep"))
@@ -661,8 +707,11 @@ def _where_time_goes(profiler: torch.profiler.profile) -> str:
     lines = [f"{PROFILED} steps took {whole / 1e6:.2f} s", "part of a step       share"]
     for name, microseconds in [*parts.items(), ("looking and saving", rest)]:
         lines.append(f"{name:20} {microseconds / whole:5.1%}")
-    ignored = {*PARTS_OF_A_STEP, *(row.key for row in averages if "#" in row.key)}
-    operators = [row for row in averages if row.key not in ignored and getattr(row, own) > 0]
+    operators = [
+        row
+        for row in averages
+        if getattr(row, own) > 0 and not row.is_user_annotation and "#" not in row.key
+    ]
     operators.sort(key=lambda row: -getattr(row, own))
     all_of_them = sum(getattr(row, own) for row in operators)
     lines.append(f"\noperator, {'GPU' if gpu else 'CPU'} time of its own          calls  share")
@@ -708,8 +757,7 @@ class Checkpoints:
         lock = FileLock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with suppress(NotImplementedError):  # some network drives know no locks
-                lock.acquire(timeout=0)
+            _take(lock)
             with atomic(self.folder / ".probe") as temporary:
                 temporary.touch()
             (self.folder / ".probe").unlink()
@@ -809,16 +857,37 @@ class Checkpoints:
                 (self.folder / self.name(step)).with_suffix(suffix).unlink(missing_ok=True)
 
     def load(self) -> History | None:
-        """Put the newest whole checkpoint into the kept parts and return its history."""
+        """Put the newest whole checkpoint into the kept parts and return its history.
+
+        Raises CheckpointError when none is whole, or when the processes found different ones.
+        """
+        found, failure = None, None
+        try:
+            found = self._newest_whole()
+        except CheckpointError as error:
+            failure = error
+        if self.accelerator and self.accelerator.num_processes > 1:
+            mark = [-1 if failure else 0, 0]
+            if found:
+                mark = [found[0]["step"], int(found[0]["tensors_sha256"][:12], 16)]
+            marks = self.accelerator.gather(torch.tensor([mark], device=self.accelerator.device))
+            if not (marks == marks[0]).all():
+                failure = CheckpointError(
+                    f"the processes do not find the same checkpoint in {self.folder}: give a "
+                    "folder that all of them, on all machines, share"
+                )
+        if failure:
+            raise failure
+        return self._restore(*found) if found else None
+
+    def _newest_whole(self) -> tuple[dict, dict[str, Tensor]] | None:
         steps = self.steps()
         for step in reversed(steps):
             try:
-                about, tensors = self._read(step)
+                return self._read(step)
             except CheckpointError as reason:
                 if not self.rank:
-                    warnings.warn(f"{reason} The one before it is used.", stacklevel=3)
-                continue
-            return self._restore(about, tensors)
+                    warnings.warn(f"{reason} The one before it is used.", stacklevel=4)
         if steps:
             raise CheckpointError(
                 f"no checkpoint in {self.folder} is whole: empty this folder and start again, "
@@ -876,8 +945,7 @@ class Checkpoints:
     def _everyones_random_state(self) -> dict[str, Tensor]:
         """Each process's random numbers as a row, uint8 (processes, bytes)."""
         state = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state()
+        state |= {kind: module.get_rng_state() for kind, module in self._device_random().items()}
         if not self.accelerator:
             return {key: value[None] for key, value in state.items()}
         device = self.accelerator.device
@@ -885,6 +953,11 @@ class Checkpoints:
             key: self.accelerator.gather(value[None].to(device)).cpu()
             for key, value in state.items()
         }
+
+    def _device_random(self) -> dict[str, Any]:
+        """The device's own random numbers: {"cuda": torch.cuda}, {"mps": torch.mps} or none."""
+        kind = self.accelerator.device.type if self.accelerator else "cpu"
+        return {kind: getattr(torch, kind)} if kind in ("cuda", "mps") else {}
 
     def _restore_random(self, step: int, state: Mapping[str, Tensor]) -> None:
         """This process's row; a process that was not there before starts its own numbers."""
@@ -902,8 +975,9 @@ class Checkpoints:
             return
         mine = {key: rows[self.rank].clone() for key, rows in state.items()}  # no view: torch minds
         torch.set_rng_state(mine["random/cpu"])
-        if torch.cuda.is_available() and "random/cuda" in mine:
-            torch.cuda.set_rng_state(mine["random/cuda"])
+        for kind, module in self._device_random().items():
+            if f"random/{kind}" in mine:
+                module.set_rng_state(mine[f"random/{kind}"])
 
     def save_pictures(self, snapshot: Snapshot) -> dict:
         """Write a snapshot's grid to `pictures/`, for whoever looks; return its line in the JSON.
@@ -926,6 +1000,8 @@ class Checkpoints:
 
     def _load_snapshot(self, about: dict) -> Snapshot:
         path = self.folder / "pictures" / f"{self.name(about['step'])}.png"
+        if not about["size"]:  # only watched
+            return Snapshot(about["step"], np.zeros((0, 0, 0, 3), np.uint8), about["measures"])
         try:
             pictures = _untile(np.asarray(Image.open(path).convert("RGB")), about["size"])
         except (OSError, ValueError):
@@ -956,6 +1032,20 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a disk that is gone: the first error is the one to tell
             temporary.unlink(missing_ok=True)
+
+
+def _take(lock: FileLock) -> None:
+    """Raises Timeout when another has it; without locks, as on some network drives, warns."""
+    try:
+        lock.acquire(timeout=0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        warnings.warn(
+            f"the drive of {lock.lock_file} knows no locks: see to it yourself that no other "
+            "training writes there",
+            stacklevel=4,
+        )
 
 
 def _flush(path: Path) -> None:
@@ -990,7 +1080,7 @@ def _state_of(part: Any) -> dict[str, Any]:
         return {"state": part.get_state()}
     if isinstance(part, EMA):
         return part.network.state_dict() | {"updates": part.updates}
-    if isinstance(part, nn.Module):
+    if isinstance(part, nn.Module | torch.amp.GradScaler):
         return part.state_dict()
     if isinstance(part, torch.optim.Optimizer):
         states = part.state_dict()["state"]
@@ -1009,6 +1099,9 @@ def _restore_state(part: Any, state: dict[str, Any]) -> None:
         part.set_state(state["state"])
     elif isinstance(part, nn.Module):
         part.load_state_dict(state)
+    elif isinstance(part, torch.amp.GradScaler):
+        if state:  # none was saved by a training in another precision
+            part.load_state_dict(state)
     else:
         # Learning rates and the like come from your code, the moments from the checkpoint: so a
         # training that went wrong can go on from its last good checkpoint with a lower rate.
@@ -1036,8 +1129,8 @@ AT_ONCE = 1.0  # seconds
 def _interrupts() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a question to ask after the step; a second one interrupts.
 
-    `torchrun` passes on to its processes what the terminal has sent them already: what comes at
-    once is the same Ctrl-C.
+    Not every version of `torchrun` gives its processes a session of their own: then it passes on to
+    them what the terminal has sent them already. What comes at once is the same Ctrl-C.
     """
     asked = 0.0
     if threading.current_thread() is not threading.main_thread():

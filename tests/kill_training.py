@@ -60,7 +60,9 @@ def kill_once(out: Path, steps: int, left: int, chance: random.Random) -> str:
         time.sleep(0.005)
     while moment == "writing" and process.poll() is None and not any(out.glob(".step-*")):
         pass  # a file is half written for a few milliseconds only
-    time.sleep(delay)
+    until = time.monotonic() + delay
+    while time.monotonic() < until and not (moment == "starting" and newest(out) > before):
+        time.sleep(0.005)  # a fast machine must not end before it is killed
     process.kill()
     said, _ = process.communicate()
     seconds = time.monotonic() - started

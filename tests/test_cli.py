@@ -146,6 +146,13 @@ def test_tensorboard_has_losses_and_pictures_and_no_second_curve(tmp_path):
     assert all(event.value > 0 for event in events.Scalars("images per second"))
 
 
+def test_tensorboard_does_without_a_grid_that_is_lost(tmp_path):
+    lost = training.Snapshot(1, np.zeros((0, 32, 32, 3), np.uint8), {"accuracy": 0.5})
+    board = training.TensorBoard(tmp_path)
+    board(training.History(4, {"loss": [1.0]}, [lost]))
+    assert board.pictures == 1
+
+
 def test_tensorboard_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     said = train("--tensorboard", "--images", 64, status=1)
@@ -191,13 +198,13 @@ def test_another_training_in_the_folder():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to wait for")
 def test_sigterm_saves_and_the_command_goes_on():
     words = [sys.executable, "-m", "course_lib.cli", "train", "dcgan", "--preset", "quick"]
-    words += ["--width", "4", "--images", "9999999", "--out", "run"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    words += ["--width", "4", "--images", "9999999", "--out", "run", "--workers", "1"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not cli.Path("run/pictures").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # as clusters do: to its worker, too
     said, _ = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED
     (step,) = map(int, re.findall(r"Stopped after step (\d+) of .*; saved in run", said))

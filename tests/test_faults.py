@@ -156,3 +156,13 @@ def test_one_ctrl_c_that_arrives_twice_is_one(few_faces):
         return small.step(batch)
 
     assert small.fit(few_faces, 9, step=step).stopped == "interrupted"
+
+
+def test_a_drive_without_locks_is_used_with_a_warning(few_faces, tmp_path, monkeypatch):
+    def no_locks(*_words, **_options):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(training.FileLock, "acquire", no_locks)
+    with pytest.warns(UserWarning, match="knows no locks"):
+        Small().fit(few_faces, 2, folder=tmp_path)
+    assert training.Checkpoints(tmp_path, {}, {}).steps() == [2]

@@ -39,9 +39,10 @@ def run(*words, **more) -> str:
 def results(tmp_path_factory):
     """name → tensors by rank, of what two_processes.py did."""
     folder = tmp_path_factory.mktemp("two")
+    found = {}
     run(*TORCHRUN, SCRIPT, folder, "two")
     run(sys.executable, SCRIPT, folder, "one")
-    found = {}
+    found["refused"] = {rank: folder / f"refused-{rank}.txt" for rank in (0, 1)}
     for path in folder.glob("*-?"):
         name, rank = path.name.split("-")
         found.setdefault(name, {})[int(rank)] = load_file(path)
@@ -68,6 +69,11 @@ def test_one_process_without_the_other_is_somewhere_else(results):
     two, half = results["two"][0], results["half"][0]
     away = [((two[k] - half[k]).abs() - RTOL * half[k].abs()).max() for k in weights(two)]
     assert min(away) > 20 * ATOL
+
+
+def test_processes_that_see_different_checkpoints_do_not_train(results):
+    for path in results["refused"].values():
+        assert "do not find the same checkpoint" in path.read_text()
 
 
 def test_each_process_has_its_own_random_numbers(results):
@@ -130,7 +136,7 @@ def test_two_processes_are_stopped_in_order(tmp_path):
         assert time.monotonic() < deadline, process.communicate()[0]
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to its whole group
     said, _ = process.communicate(timeout=60)
     (stopped,) = re.findall(r"Stopped after step (\d+) of", said)
     assert training.Checkpoints(out, {}, {}).steps()[-1] == int(stopped)

@@ -509,3 +509,83 @@ def test_ctrl_c_saves_after_the_step(few_faces, tmp_path, capsys):
     assert history.steps == 3
     assert "Stopped after step 3 of 10; saved in" in capsys.readouterr().out
     assert Small().fit(few_faces, 10, folder=tmp_path).losses == Small().fit(few_faces, 10).losses
+
+
+class Captioned:
+    """Images, and with each the number that it has."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def tensor(self, indices):
+        return self.images.tensor(indices), torch.as_tensor(indices).clone()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_goes_with_the_images_comes_to_the_step(few_faces, workers):
+    seen = []
+
+    def step(batch):
+        images, numbers = batch
+        for image, number in zip(images, numbers, strict=True):
+            original = few_faces.tensor([int(number)])[0]
+            mirrored = torch.equal(image, original.flip(-1))
+            assert mirrored or torch.equal(image, original)
+            seen.append(mirrored)
+        return {"loss": 0.0}
+
+    options = {"steps": 6, "batch_size": 4, "flip": True, "progress": False, "workers": workers}
+    training.fit(step, Captioned(few_faces), **options)
+    assert set(seen) == {True, False}
+
+
+def test_watching_needs_no_pictures(few_faces, tmp_path):
+    def fit(steps):
+        return training.fit(
+            lambda batch: {"loss": batch.mean()},
+            few_faces,
+            steps=steps,
+            batch_size=4,
+            watch=lambda: {"accuracy": 0.5},
+            pictures_every=2,
+            folder=tmp_path,
+            progress=False,
+        )
+
+    fit(2)
+    history = fit(4)
+    assert [snapshot.step for snapshot in history.snapshots] == [0, 2, 4]
+    assert all(snapshot.measures == {"accuracy": 0.5} for snapshot in history.snapshots)
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_step_must_return_the_same_names(few_faces):
+    names = iter(["loss_D", "loss_G"])
+    with pytest.raises(TypeError, match=r"returned \['loss_G'\], and before \['loss_D'\]"):
+        training.fit(lambda _: {next(names): 0.0}, few_faces, steps=2, batch_size=4, progress=False)
+
+
+def test_a_part_that_cannot_be_kept_is_refused_before_the_first_step(few_faces):
+    with pytest.raises(TypeError, match="`keep` takes networks"):
+        training.fit(
+            lambda _: pytest.fail("!"), few_faces, steps=1, batch_size=4, keep={"scheduler": 3}
+        )
+
+
+def test_scale_of_fp16_goes_into_checkpoints_and_back():
+    one, other = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (8.0, 4.0))
+    state = json.loads(json.dumps(training._state_of(one)))
+    training._restore_state(other, state)
+    assert other.get_scale() == 8.0
+    training._restore_state(other, {})
+    assert other.get_scale() == 8.0
+
+
+@pytest.mark.parametrize("engine", ["DEEPSPEED", "FSDP", "MEGATRON_LM"])
+def test_engines_that_cut_networks_into_pieces_are_refused(monkeypatch, engine):
+    monkeypatch.setenv(f"ACCELERATE_USE_{engine}", "true")
+    with pytest.raises(ValueError, match=f"{engine} cuts the networks"):
+        training.make_accelerator()

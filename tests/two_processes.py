@@ -90,6 +90,12 @@ def main() -> None:
     keep("whole", whole(12 * BATCH))
     whole(6 * BATCH, folder / "run")
     keep("resumed", whole(12 * BATCH, folder / "run"))
+    own = folder / "apart" / str(rank)  # as if each were on a disk of its own
+    whole(6 * BATCH, own)
+    try:
+        whole(12 * BATCH, own)
+    except training.CheckpointError as error:
+        (folder / f"refused-{rank}.txt").write_text(str(error))
 
 
 if __name__ == "__main__":
