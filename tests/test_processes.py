@@ -39,10 +39,9 @@ def run(*words, **more) -> str:
 def results(tmp_path_factory):
     """name → tensors by rank, of what two_processes.py did."""
     folder = tmp_path_factory.mktemp("two")
-    found = {}
     run(*TORCHRUN, SCRIPT, folder, "two")
     run(sys.executable, SCRIPT, folder, "one")
-    found["refused"] = {rank: folder / f"refused-{rank}.txt" for rank in (0, 1)}
+    found = {"refused": {rank: folder / f"refused-{rank}.txt" for rank in (0, 1)}}
     for path in folder.glob("*-?"):
         name, rank = path.name.split("-")
         found.setdefault(name, {})[int(rank)] = load_file(path)
