@@ -1,0 +1,50 @@
+"""Files that are whole or not there: written under another name, flushed, then renamed."""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; renamed to it when all is written, removed when not."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # safetensors writes files that only their owner may read
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    finally:
+        with suppress(OSError):  # of a disk that is gone: the first error is the one to tell
+            temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(about: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a JSON file is to say, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has it: a new name, too, can be lost with the power."""
+    if path.is_file():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        return
+    with suppress(OSError):  # Windows cannot open a folder, and some network drives not flush one
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
