@@ -7,7 +7,6 @@ import math
 import re
 
 import pytest
-import torch
 from torch import nn
 
 from course_lib import dcgan
@@ -121,15 +120,3 @@ def test_wrong_varieties(answer, words):
     verdict = check.variety(answer)
     assert verdict.passed is False
     assert words in verdict.message
-
-
-@pytest.mark.parametrize(
-    "checker",
-    [check.output_side, check.deeper_generator, check.discriminator_block, check.variety],
-)
-def test_checking_leaves_the_students_chance_alone(checker):
-    torch.manual_seed(5)
-    expected = torch.randn(3)
-    torch.manual_seed(5)
-    assert checker(lambda *arguments, **options: ...).passed is None
-    assert torch.equal(torch.randn(3), expected)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 
-from course_lib.exercises import Verdict, call, checker, require
+from course_lib.exercises.frame import Verdict, call, checker, require
 
 
 @checker("9.1")
@@ -47,3 +48,20 @@ def test_errors_in_the_answer_do_not_stop_the_lesson():
     assert verdict.passed is False
     assert verdict.message == "Your code stopped with ZeroDivisionError: division by zero"
     assert double(8).message == "Give the function itself, not int."
+
+
+def test_checks_repeat_themselves_and_leave_the_students_chance_alone():
+    drawn = []
+
+    @checker("9.3")
+    def chance(answer: Callable) -> str:
+        drawn.append(call(answer))
+        return "Drawn."
+
+    torch.manual_seed(5)
+    expected = torch.randn(3)
+    torch.manual_seed(5)
+    assert chance(lambda: torch.randn(3)).passed
+    assert torch.equal(torch.randn(3), expected)
+    assert chance(lambda: torch.randn(3)).passed
+    assert torch.equal(*drawn)

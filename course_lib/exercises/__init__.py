@@ -1,0 +1,32 @@
+"""Checkers for the exercises. What they say about a wrong answer is meant to teach.
+
+A lesson writes `from course_lib import exercises as check` and ends each exercise with
+`check.<what>(answer)`. The verdict is the cell's output; a wrong answer never raises, so that
+"Run all cells" goes on past an exercise that is still empty.
+"""
+
+from course_lib.exercises.frame import Verdict
+from course_lib.exercises.lesson_1 import balance_restored, collapse, cure, discriminator_loss
+from course_lib.exercises.lesson_2 import (
+    deeper_generator,
+    discriminator_block,
+    output_side,
+    variety,
+)
+from course_lib.exercises.lesson_3 import discriminator_step, generator_step, moving_average, walk
+
+__all__ = [
+    "Verdict",
+    "balance_restored",
+    "collapse",
+    "cure",
+    "deeper_generator",
+    "discriminator_block",
+    "discriminator_loss",
+    "discriminator_step",
+    "generator_step",
+    "moving_average",
+    "output_side",
+    "variety",
+    "walk",
+]
