@@ -1,13 +1,19 @@
 """Files that are whole or not there: written under another name, flushed, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -23,6 +29,27 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a disk that is gone: the first error is the one to tell
             temporary.unlink(missing_ok=True)
+
+
+def lock(path: Path, timeout: float = -1) -> AbstractContextManager:
+    """Take a lock among processes, now, and give it back at the end of the `with` block.
+
+    timeout: the seconds to wait while another process has it, then filelock.Timeout; -1: no end.
+
+    OSError where no file can be written. Some network drives know no locks: then a warning says so,
+    and nothing is taken.
+    """
+    try:
+        return FileLock(path).acquire(timeout)
+    except (OSError, NotImplementedError) as error:  # filelock 3.13 knows ENOSYS by the second
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+    warnings.warn(
+        f"the drive of {path} knows no locks: see to it yourself that no other process writes "
+        "there at the same time",
+        stacklevel=2,
+    )
+    return nullcontext()
 
 
 def sha256(path: str | Path) -> str:
