@@ -21,11 +21,15 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from course_lib.errors import CourseError
+from course_lib.pixels import image_grid, to_uint8
+
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#7A7A7A"
+SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#7A7A7A"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, GREY)
 REAL, FAKE = BLUE, VERMILLION  # data · what the generator makes
 GENERATOR, DISCRIMINATOR = VERMILLION, GREEN
+INK, NET = "#333333", "#5B3A8C"  # words and arrows · what G makes of a net of noise
 
 STYLE = {
     "figure.dpi": 100,
@@ -65,44 +69,6 @@ def styled(draw: Callable) -> Callable:
 # Pictures
 
 
-def to_uint8(images) -> np.ndarray:
-    """Images as uint8 (B, S, S, 3).
-
-    Takes float tensors (B, C, S, S) in [-1, 1] (what is outside is cut off; C is 1 or 3), or uint8
-    arrays (B, S, S, 3), which come back as they are. One image without the B is fine too.
-    """
-    if isinstance(images, torch.Tensor):
-        images = images.detach().cpu()
-        if images.is_floating_point():
-            images = images.float()[None] if images.ndim == 3 else images.float()
-            if images.ndim == 4 and images.shape[1] in (1, 3):
-                images = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-                images = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-        images = images.numpy()
-    images = np.asarray(images)
-    if images.ndim == 3:
-        images = images[None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError(
-            f"cannot show images of shape {images.shape} and type {images.dtype}; give a float "
-            "tensor (B, 3, S, S) with values in [-1, 1], or a uint8 array (B, S, S, 3)"
-        )
-    return images
-
-
-def image_grid(images, columns: int = 8, gap: int = 2) -> np.ndarray:
-    """One uint8 picture (H, W, 3): the images in rows of `columns`, `gap` white pixels apart."""
-    images = to_uint8(images)
-    number, height, width, _ = images.shape
-    columns = max(1, min(columns, number))
-    rows = ceil(number / columns)
-    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for i, image in enumerate(images):
-        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
-        grid[top : top + height, left : left + width] = image
-    return grid
-
-
 @styled
 def show_images(
     images,
@@ -118,7 +84,7 @@ def show_images(
     """
     images = to_uint8(images)
     if titles is not None and len(titles) != len(images):
-        raise ValueError(f"{len(titles)} titles for {len(images)} images")
+        raise CourseError(f"{len(titles)} titles for {len(images)} images")
     zoom = max(1, round(120 * scale / images.shape[2]))
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     gap = 2 * zoom
@@ -343,7 +309,7 @@ def show_bars(
     for i, (name, values) in enumerate(series.items()):
         at = np.arange(len(labels)) + (i - (len(series) - 1) / 2) * width
         whiskers = spread[name] if spread else None
-        bars = axes.bar(at, values, width * 0.92, label=name, yerr=whiskers, ecolor="#333333")
+        bars = axes.bar(at, values, width * 0.92, label=name, yerr=whiskers, ecolor=INK)
         axes.bar_label(bars, [form.format(value) for value in values], fontsize=8, padding=2)
     axes.set(title=title, ylabel=ylabel)
     axes.set_xticks(range(len(labels)), labels, fontsize=10 if len(labels) < 9 else 8)
@@ -536,7 +502,7 @@ def show_planes(
                 interpolation="bicubic",
             )
         if net:
-            axes.add_collection(LineCollection(scene.grid.numpy(), colors="#5B3A8C88", lw=0.8))
+            axes.add_collection(LineCollection(scene.grid.numpy(), colors=NET + "88", lw=0.8))
         axes.scatter(*scene.real.T, s=8, color=REAL, lw=0, label="real")
         fake, pull = scene.fake[::every], scene.pull[::every]
         if arrows:
@@ -544,7 +510,7 @@ def show_planes(
             arrow = pull / strength * (0.2 * strength).clamp(max=0.4)
             long = arrow.norm(dim=1) > 0.01
             where = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004}
-            axes.quiver(*fake[long].T, *arrow[long].T, color="#333333", **where)
+            axes.quiver(*fake[long].T, *arrow[long].T, color=INK, **where)
         axes.scatter(
             *scene.fake.T, s=11, color=FAKE, marker="D", ec="white", lw=0.3, label="forged"
         )
@@ -560,8 +526,8 @@ def show_planes(
         axes.axis("off")
     handles, labels = all_axes[0, 0].get_legend_handles_labels()
     for shown, handle, label in (
-        (arrows, Line2D([], [], color="#333333", marker=">", markersize=4), "D's pull"),
-        (net, Line2D([], [], color="#5B3A8C", lw=0.8), "G's net of noise"),
+        (arrows, Line2D([], [], color=INK, marker=">", markersize=4), "D's pull"),
+        (net, Line2D([], [], color=NET, lw=0.8), "G's net of noise"),
         (heat, Patch(color="#EAAE80"), "D: forged"),
         (heat, Patch(color="#80B8D8"), "D: real"),
     ):

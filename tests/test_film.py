@@ -9,6 +9,7 @@ from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
 from course_lib import widgets
+from course_lib.errors import CourseError
 from course_lib.training import Snapshot
 
 
@@ -47,3 +48,26 @@ def test_a_strip_stands_in_where_no_kernel_runs(film):
 def test_labels_and_moments_belong_together():
     with pytest.raises(ValueError, match="1 labels for 0 moments; give one each"):
         widgets.Scrubber([], ["noise"])
+
+
+@pytest.mark.parametrize("lost", [(0, 16, 16, 3), (0, 0, 0, 3)])
+def test_moments_without_pictures_are_left_out(lost):
+    snapshots = [Snapshot(step, np.zeros((8, 16, 16, 3), np.uint8)) for step in (0, 10, 20)]
+    snapshots[1] = Snapshot(10, np.zeros(lost, np.uint8))
+    film = widgets.film(snapshots, batch_size=64)
+    assert film.slider.max == 1
+    assert "1,280 images" in film.label.value
+    film.slider.value = 0
+    assert "0 images" in film.label.value
+
+
+def test_a_training_without_pictures_has_no_film():
+    snapshots = [Snapshot(0, np.zeros((0, 0, 0, 3), np.uint8), {"loss": 1.0})]
+    with pytest.raises(CourseError, match="kept of this training: give `fit` a fun"):
+        widgets.film(snapshots, batch_size=64)
+
+
+def test_few_faces_keep_their_shape():
+    film = widgets.film([Snapshot(0, np.zeros((3, 16, 16, 3), np.uint8))], batch_size=64)
+    assert decoded(film.picture.value).shape == (16, 48, 3)
+    assert film.strip().width == 300 + 3 * 128  # its label, then its faces

@@ -10,8 +10,10 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
-from course_lib import toy, widgets
-from course_lib.widgets import Playground
+from course_lib import toy
+from course_lib.widgets import Playground, canvas
+from course_lib.widgets.board import CELLS
+from course_lib.widgets.playground import OWN
 
 
 def picture(playground: Playground) -> np.ndarray:
@@ -39,7 +41,7 @@ def test_playing_trains_and_draws(playground):
 
 
 def test_pictures_in_motion_are_smaller_and_sharp_ones_have_twice_the_pixels(playground):
-    size = (widgets.HEIGHT, widgets.WIDTH)
+    size = (canvas.HEIGHT, canvas.WIDTH)
     assert picture(playground).shape[:2] == tuple(2 * n for n in size)
     tick(playground)
     assert picture(playground).shape[:2] == size
@@ -119,7 +121,7 @@ def test_every_target_and_layer_can_be_shown(playground):
 
 
 def test_slow_motion_shows_the_turns_one_after_another(playground, monkeypatch):
-    monkeypatch.setattr(widgets, "SLOW_SECONDS", 0)
+    monkeypatch.setattr("course_lib.widgets.playground.SLOW_SECONDS", 0)
     playground.slow.value = True
     seen = []
     for _ in range(3):
@@ -138,12 +140,12 @@ def test_slow_motion_skips_ticks_that_come_too_early(playground):
 
 def test_own_target_is_drawn_by_clicking_cells(playground):
     tick(playground)
-    playground.target.value = widgets.OWN
-    cells = playground._board
-    assert len(cells) == widgets.CELLS**2
+    playground.target.value = OWN
+    cells = playground._board.cells
+    assert len(cells) == CELLS**2
     tick(playground, 2)
     gan, rounds = playground.gan, playground.gan.rounds
-    playground._clear.click()
+    playground._board.clear.click()
     cells[0].value = True
     assert playground.gan is gan  # the players go on, with another target
     assert gan.rounds == rounds
@@ -157,7 +159,7 @@ def test_own_target_is_drawn_by_clicking_cells(playground):
 
 def test_points_of_the_caller_are_the_target():
     playground = Playground(points=[(1.0, 1.0), (1.0, -1.0)])
-    assert playground.target.value == widgets.OWN
+    assert playground.target.value == OWN
     assert (playground.gan.scene().real[:, 0] > 0.8).all()
     playground.reset.click()
     assert (playground.gan.scene().real[:, 0] > 0.8).all()
@@ -208,17 +210,17 @@ def test_classes_for_the_browser_test(playground):
 
 def test_still_stands_in_where_no_kernel_runs(playground):
     data, _ = DisplayFormatter().format(playground)
-    assert data["text/plain"] == widgets.STILL_TEXT
+    assert data["text/plain"] == playground.words
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == playground.model_id
     still = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert still.size == (widgets.WIDTH, widgets.HEIGHT)
+    assert still.size == (canvas.WIDTH, canvas.HEIGHT)
     assert playground.gan.rounds == 0  # the game itself has not begun
     again = base64.b64decode(DisplayFormatter().format(Playground(still_rounds=10))[0]["image/png"])
     assert np.array_equal(np.asarray(still), np.asarray(Image.open(io.BytesIO(again))))
 
 
 def test_colours_say_who_is_believed():
-    palette = np.array(widgets.BELIEF_PALETTE).reshape(256, 3)
+    palette = np.array(canvas.BELIEF_PALETTE).reshape(256, 3)
     red, blue = palette[:, 0], palette[:, 2]
     assert red[0] > blue[0]
     assert blue[-1] > red[-1]

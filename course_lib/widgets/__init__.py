@@ -1,0 +1,11 @@
+"""Interactive figures, made of core ipywidgets only, so that JupyterLab and Colab both show them.
+
+A picture is drawn with Pillow and put into an `Image` widget. Where there is no kernel, as on
+GitHub, a still of the same picture stands in its place.
+"""
+
+from course_lib.widgets.canvas import draw_game
+from course_lib.widgets.playground import Playground
+from course_lib.widgets.scrubber import Scrubber, film
+
+__all__ = ["Playground", "Scrubber", "draw_game", "film"]

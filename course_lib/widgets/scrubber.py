@@ -1,0 +1,106 @@
+"""A slider through a training: the same noises, painted better and better."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import ipywidgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from course_lib.errors import CourseError
+from course_lib.pixels import image_grid
+from course_lib.widgets.canvas import SCALE, write
+from course_lib.widgets.still import WithStill, encode
+
+FACE = 64  # side of a face in the film, in shown pixels
+MARGIN = 150  # left of the strip, for the labels
+
+
+class Scrubber(WithStill):
+    """A film with a slider: the same faces at every moment of a training.
+
+    moments: uint8 images (n, S, S, 3), one array a moment, n at least 1. labels: what to write
+    above each. columns: faces in a row, or fewer if a moment has fewer. Where no kernel runs, a
+    strip of `rows` moments stands in its place.
+    """
+
+    words = "A film of the training: run this cell in JupyterLab or Colab."
+
+    def __init__(
+        self,
+        moments: Sequence[np.ndarray],
+        labels: Sequence[str],
+        *,
+        columns: int = 8,
+        rows: int = 6,
+    ):
+        if len(moments) != len(labels) or not len(moments):
+            raise CourseError(f"{len(labels)} labels for {len(moments)} moments; give one each")
+        self._moments, self._labels = list(moments), list(labels)
+        self._columns = min(columns, *map(len, moments))
+        self._rows = min(rows, len(moments))
+        self._frames = [
+            encode(Image.fromarray(image_grid(moment, self._columns, gap=0))) for moment in moments
+        ]
+        last = len(moments) - 1
+        self.picture = ipywidgets.Image(
+            format="png",
+            layout=ipywidgets.Layout(width=f"{self._columns * 84}px", max_width="100%"),
+        )
+        self.label = ipywidgets.HTML()
+        self.slider = ipywidgets.IntSlider(
+            value=last, min=0, max=last, readout=False, description="moment",
+            layout=ipywidgets.Layout(width="420px"),
+        )  # fmt: skip
+        self.play = ipywidgets.Play(value=last, min=0, max=last, interval=250)
+        ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
+        self.slider.observe(lambda change: self._show(change["new"]), "value")
+        super().__init__([self.label, self.picture, ipywidgets.HBox([self.play, self.slider])])
+        for name in ("picture", "label", "slider", "play"):
+            getattr(self, name).add_class(f"film-{name}")
+        self.add_class("film")
+        self._show(last)
+
+    def _show(self, moment: int) -> None:
+        self.picture.value = self._frames[moment]
+        self.label.value = f"<b>{html.escape(self._labels[moment])}</b>"
+
+    def strip(self) -> Image.Image:
+        """Some moments under each other, the first `columns` faces of each, labelled."""
+        margin, width, height = (SCALE * v for v in (MARGIN, self._columns * FACE, FACE))
+        step = height + 4
+        picture = Image.new("RGB", (margin + width, self._rows * step), "white")
+        draw = ImageDraw.Draw(picture)
+        chosen = np.linspace(0, len(self._moments) - 1, self._rows).round().astype(int)
+        for row, moment in enumerate(chosen):
+            faces = image_grid(self._moments[moment][: self._columns], self._columns, gap=0)
+            faces = Image.fromarray(faces).resize((width, height), Image.Resampling.NEAREST)
+            picture.paste(faces, (margin, row * step))
+            write(draw, (0, row * step + height / 2), self._labels[moment], size=13)
+        return picture
+
+    def still(self) -> bytes:
+        """The strip as a PNG of 256 colours: notebooks should stay small."""
+        return encode(self.strip().quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
+
+
+def film(snapshots: Sequence, batch_size: int, *, columns: int = 8, rows: int = 6) -> Scrubber:
+    """A `Scrubber` through the snapshots of a `training.History` or of `pretrained.film`.
+
+    A moment without pictures is left out: one that was only measured, or whose PNG was lost before
+    the training went on. Raises CourseError if no moment has any.
+    """
+    shown = [snapshot for snapshot in snapshots if len(snapshot.pictures)]
+    if not shown:
+        raise CourseError(
+            "no pictures were kept of this training: give `fit` a function `pictures`, or put back "
+            "the PNGs that were in its folder's pictures/"
+        )
+    return Scrubber(
+        [snapshot.pictures for snapshot in shown],
+        [f"{snapshot.step * batch_size:,} images" for snapshot in shown],
+        columns=columns,
+        rows=rows,
+    )
