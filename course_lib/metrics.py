@@ -23,57 +23,11 @@ All are computed by torch-fidelity from features that need no download: filters 
 ("convolution") and the picture in 8×8 pixels ("pixels"). Inception, which papers use, was trained
 on photographs and has to be fetched; numbers of papers cannot be compared with these.
 
-Which number sees which fault: 600 of the course's faces, spoilt more and more (`LADDER`). `·` is
-what cannot be told from real faces.
-
-                              Fréchet, in floors    kernel, in floors
-    fault                      convolution  pixels  convolution  pixels  precision  recall
-    none                           1.0        1.0        -0.3      0.0      0.82     0.79
-    noise of 0.1                   8.6         ·           92        ·      0.54     0.26
-    noise of 0.4                   490        1.7     530,000        ·      0.00     0.00
-    blurred by 0.5 pixels           24         ·          480        ·      0.75     0.35
-    blurred by 2 pixels            320        1.6     160,000        ·      0.00     0.00
-    a tenth to the mean face       9.9        1.6         120      3.7        ·      0.60
-    the mean face                  460         43     390,000       46      0.00     0.00
-    each face 4 times              2.5        2.5          ·       4.0        ·      0.00
-    each face 64 times              22         27         100       75        ·      0.00
-    a quarter of the hair colours    ·          ·           ·        ·        ·         ·
-    half of the hair colours       1.9        4.2         5.3       18        ·      0.70
-    3/4 of the hair colours        2.0        6.7         5.0       24        ·      0.61
-    a quarter of patches shuffled  6.0        9.0          80      9.1      0.62     0.71
-    all patches shuffled            36         52       1,400      240      0.12     0.25
-    1 quarter from another face    2.7         12          13       20      0.64     0.69
-    3 quarters from other faces    6.4         22          34       32      0.61     0.50
-    colours swapped in a quarter     ·        3.1           ·      9.5        ·         ·
-    colours swapped in all         2.5         14         9.3      130      0.64     0.62
-
-Sharpness shows in the convolution, colour and place in the pixels: read both. Warnings:
-
-- Precision does not see copies, nor what is missing: it only asks whether each picture could be
-  real. Recall takes four copies of each face for as bad as 64, because with k = 3 the neighbours of
-  a copy are its copies. Nothing sees that 3 of 12 hair colours are missing: count them with
-  `course_lib.judge`.
-- The kernel distance weighs a shift of all colours more than spoilt strokes. In pixels it could
-  hardly tell a generator whose faces were hardly faces (20) from a good one (19), which the eye and
-  the Fréchet distances (10.5 and 4.4; in the convolution 24 and 2.8) told apart at once. Far from
-  real, the cube makes its values huge. To rank generators use the Fréchet distance.
-- The convolution is harder than the eye on a fine grid of checks, as transposed convolutions leave
-  it: a generator with recognisable faces under such a grid scored like the one whose faces were
-  hardly faces (24); in pixels it was ahead (7.0 and 10.5).
-
-How the spaces were chosen, in Fréchet floors of six generators that the eye ranks from clean faces
-to stains. Convolution: 2.9, 7.1, 9.1, 9.8, 25, 261, of which only the second and third are close to
-the eye. The same filters with flat colour and without units: 9.3, 12.7, 4.3, 6.4, 11.7, 219, a
-slightly brighter background outweighed the strokes. Pixels: 4.5, 7.9, 8.4, 7.7, 10.7, 29. The
-judge's layer "strokes" (192 features): 2.8, 6.8, 6.6, 6.8, 8.9, 58; half the hair colours missing
-6.1, the pixels in their own unit 5.5. It ranks no better than pixels, which need no training and
-no weights and work for any pictures, so pixels are the second space. To add the judge's:
-`Ruler(…, spaces={**SPACES, "judge": judge.load().cpu().features})`.
-
-Precision and recall are taken in the first space, the convolution: in pixels, blurred, noisy and
-averaged faces are as precise as real ones (0.93 and more). Real faces score 0.82 and 0.79 there,
-not 1. With k = 5 that is 0.90 and 0.87, but half of the copies' recall comes back (0.52 for four
-copies of each).
+Sharpness shows in the convolution, colour and place in the pixels: read both. Precision does not
+see copies, recall takes four of each face for as bad as 64, and nothing sees that 3 of 12 hair
+colours are missing: count them with `course_lib.judge`. To rank generators use the Fréchet
+distances. Which number sees which fault of the `LADDER`, what the kernel distance and the
+convolution exaggerate, and why these spaces: benchmarks/README.md, "What the ruler sees".
 """
 
 from __future__ import annotations
@@ -82,7 +36,6 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
@@ -93,9 +46,11 @@ from torch.nn import functional as F
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
-from torchvision.transforms.functional import gaussian_blur
 
+from course_lib.errors import CourseError
 from course_lib.faces import Faces
+from course_lib.faults import LADDER, Fault, spoil
+from course_lib.pixels import evaluating
 
 __all__ = [
     "LADDER",
@@ -122,7 +77,7 @@ Painter = Callable[[int, int], Tensor]  # (n, seed) → images (n, 3, S, S)
 Space = Callable[[Tensor], Tensor]  # images (B, 3, S, S) → features (B, F)
 
 
-class MetricsError(ValueError):
+class MetricsError(CourseError):
     """These pictures cannot be measured; the message says what to do."""
 
 
@@ -412,12 +367,8 @@ def painter(generator: nn.Module, noise_size: int | None = None) -> Painter:
     def paint(n: int, seed: int) -> Tensor:
         device = next(generator.parameters()).device
         noise = torch.randn(n, noise_size, generator=torch.Generator().manual_seed(seed))
-        was_training = generator.training
-        generator.eval()
-        try:
+        with evaluating(generator):
             return torch.cat([generator(part.to(device)).cpu() for part in noise.split(BATCH)])
-        finally:
-            generator.train(was_training)
 
     return paint
 
@@ -459,136 +410,3 @@ def _check(images: Tensor, size: int) -> None:
             "no pixel is darker than mid-grey; are these in [0, 1]? Then measure 2 * images - 1",
             stacklevel=5,
         )
-
-
-# The distortion ladder: the ruler's own test
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One way to spoil faces, stronger and stronger.
-
-    words: what is done, with {} for the strength. strengths: three rungs, rising.
-    choose: (faces, n, strength, draw) → which rows to take.
-    change: (images, mean face (3, S, S), strength, draw) → images.
-    """
-
-    words: str
-    strengths: tuple[float, float, float]
-    choose: Callable[[Faces, int, float, np.random.Generator], np.ndarray]
-    change: Callable[[Tensor, Tensor, float, np.random.Generator], Tensor]
-
-
-def spoil(faces: Faces, fault: str, strength: float, n: int = 600, seed: int = 0) -> Tensor:
-    """n of the faces, spoilt in one of `LADDER`'s ways: images (n, 3, S, S).
-
-    The same seed takes the same faces for all faults that do not choose among them. "missing"
-    needs faces with attributes.
-    """
-    if fault not in LADDER:
-        raise MetricsError(f"unknown fault {fault!r}; known faults: {', '.join(LADDER)}")
-    if len(faces) < n:
-        raise MetricsError(f"{n} of {len(faces)} faces cannot be chosen; n is smaller or equal")
-    draw = np.random.Generator(np.random.PCG64(seed))
-    rows = LADDER[fault].choose(faces, n, strength, draw)
-    images = faces.tensor(rows).contiguous()
-    return LADDER[fault].change(images, _mean_face(faces), strength, draw)
-
-
-@functools.lru_cache(maxsize=1)
-def _mean_face(faces: Faces) -> Tensor:
-    return torch.from_numpy(faces.images.mean(axis=0)).permute(2, 0, 1).float() / 127.5 - 1
-
-
-def _any(faces: Faces, n: int, _: float, draw: np.random.Generator) -> np.ndarray:
-    return draw.permutation(len(faces))[:n]
-
-
-def _few(faces: Faces, n: int, copies: float, draw: np.random.Generator) -> np.ndarray:
-    """Only n / copies different ones."""
-    different = max(1, math.ceil(n / copies))
-    return draw.permutation(len(faces))[:n][np.arange(n) % different]
-
-
-def _without_colours(faces: Faces, n: int, share: float, draw: np.random.Generator) -> np.ndarray:
-    """None with the first share of the hair colours, in the order of the alphabet."""
-    if faces.attributes is None:
-        raise MetricsError(f"{faces.name}: whose attributes are unknown cannot be chosen by them")
-    hair = np.array([face["hair_color"] for face in faces.attributes])
-    known = np.unique(hair)
-    left = np.flatnonzero(np.isin(hair, known[round(share * len(known)) :]))
-    if len(left) < n:
-        raise MetricsError(f"only {len(left)} faces have the other hair colours; n is at most that")
-    return draw.permutation(left)[:n]
-
-
-def _as_it_is(images: Tensor, *_: object) -> Tensor:
-    return images
-
-
-def _noise(images: Tensor, _: Tensor, strength: float, draw: np.random.Generator) -> Tensor:
-    noise = torch.from_numpy(draw.standard_normal(images.shape, dtype=np.float32))
-    return (images + strength * noise).clamp(-1, 1)
-
-
-def _blur(images: Tensor, _: Tensor, sigma: float, __: np.random.Generator) -> Tensor:
-    side = 2 * math.ceil(3 * sigma) + 1  # three sigma on each side hold all of a Gaussian
-    return gaussian_blur(images, [side, side], [sigma, sigma])
-
-
-def _towards_mean(images: Tensor, mean: Tensor, share: float, _: np.random.Generator) -> Tensor:
-    return images.lerp(mean.expand_as(images), share)
-
-
-def _patches(images: Tensor, side: int) -> Tensor:
-    """(B, 3, S, S) → (B, side², 3, S/side, S/side), each patch by itself."""
-    b, c, s, _ = images.shape
-    cut = images.reshape(b, c, side, s // side, side, s // side)
-    return cut.permute(0, 2, 4, 1, 3, 5).reshape(b, side**2, c, s // side, s // side)
-
-
-def _together(patches: Tensor) -> Tensor:
-    """`_patches` backwards."""
-    b, number, c, s, _ = patches.shape
-    side = math.isqrt(number)
-    grid = patches.reshape(b, side, side, c, s, s)
-    return grid.permute(0, 3, 1, 4, 2, 5).reshape(b, c, side * s, side * s)
-
-
-def _shuffle(images: Tensor, _: Tensor, share: float, draw: np.random.Generator) -> Tensor:
-    """A share of each picture's 16 patches changes places."""
-    patches = _patches(images, 4)
-    for picture in patches:
-        places = draw.permutation(16)[: round(16 * share)]
-        picture[places] = picture[draw.permutation(places)]
-    return _together(patches)
-
-
-def _mix(images: Tensor, _: Tensor, quarters: float, draw: np.random.Generator) -> Tensor:
-    """Some quarters of each picture come from other pictures."""
-    patches = _patches(images, 2)
-    for quarter in range(int(quarters)):
-        patches[:, quarter] = patches[draw.permutation(len(images)), quarter]
-    return _together(patches)
-
-
-def _swap(images: Tensor, _: Tensor, share: float, draw: np.random.Generator) -> Tensor:
-    """Red and blue swapped in a share of the pictures."""
-    images = images.clone()
-    rows = draw.permutation(len(images))[: round(share * len(images))]
-    images[rows] = images[rows].flip(1)
-    return images
-
-
-LADDER: Mapping[str, Fault] = {
-    "noise": Fault("noise of {}", (0.1, 0.2, 0.4), _any, _noise),
-    "blur": Fault("blurred by {} pixels", (0.5, 1, 2), _any, _blur),
-    "mean": Fault("{} of the way to the mean face", (0.1, 0.4, 1), _any, _towards_mean),
-    "duplicates": Fault("each face {} times", (4, 16, 64), _few, _as_it_is),
-    "missing": Fault(
-        "{} of the hair colours missing", (0.25, 0.5, 0.75), _without_colours, _as_it_is
-    ),
-    "shuffled": Fault("{} of the 16 patches shuffled", (0.25, 0.5, 1), _any, _shuffle),
-    "mixed": Fault("{} quarters from other faces", (1, 2, 3), _any, _mix),
-    "swapped": Fault("red and blue swapped in {}", (0.25, 0.5, 1), _any, _swap),
-}

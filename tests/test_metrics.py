@@ -246,7 +246,7 @@ def test_every_number_has_a_place_for_every_fault():
         assert sorted(known) == sorted(LADDER), name
 
 
-def test_the_blind_spots_of_the_docstring(ladder, chance):
+def test_the_blind_spots_that_the_readme_tells(ladder, chance):
     """The blind spots that matter most: what cannot be told from real faces there."""
 
     def hidden(name, fault, rung=0):
@@ -356,24 +356,3 @@ def test_other_errors(small):
         small.measure(lambda n, seed: torch.zeros(n - 1, 3, 16, 16))
     with pytest.warns(UserWarning, match="mid-grey"):
         small.values(torch.rand(50, 3, 16, 16, generator=torch.Generator().manual_seed(1)))
-    pixels = faces.Faces(np.zeros((20, 64, 64, 3), np.uint8))
-    with pytest.raises(MetricsError, match="unknown fault"):
-        metrics.spoil(pixels, "rain", 1)
-    with pytest.raises(MetricsError, match="cannot be chosen"):
-        metrics.spoil(pixels, "noise", 1)
-    with pytest.raises(MetricsError, match="attributes"):
-        metrics.spoil(pixels, "missing", 0.5, n=5)
-
-
-@pytest.mark.parametrize("fault", LADDER)
-def test_spoilt_pictures_are_pictures_and_repeatable(train, fault):
-    strength = LADDER[fault].strengths[1]
-    images = metrics.spoil(train, fault, strength, n=8, seed=3)
-    assert images.shape == (8, 3, 64, 64)
-    assert images.abs().max() <= 1
-    assert torch.equal(images, metrics.spoil(train, fault, strength, n=8, seed=3))
-
-
-def test_patches_go_back_together():
-    images = torch.rand(2, 3, 64, 64)
-    assert torch.equal(metrics._together(metrics._patches(images, 4)), images)
