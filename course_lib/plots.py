@@ -29,7 +29,10 @@ SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#7A7A7A"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, GREY)
 REAL, FAKE = BLUE, VERMILLION  # data · what the generator makes
 GENERATOR, DISCRIMINATOR = VERMILLION, GREEN
+BELIEF = ("#EAAE80", "#FFFFFF", "#80B8D8")  # D's: from "forged" to "real"
 INK, NET = "#333333", "#5B3A8C"  # words and arrows · what G makes of a net of noise
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # where a legend hides nothing
 
 STYLE = {
     "figure.dpi": 100,
@@ -238,7 +241,7 @@ def show_lines(
     limits: of the vertical axis. log: make that axis logarithmic. "theory" is drawn dashed.
     """
     _, axes = plt.subplots(figsize=(7, 3.2))
-    for (name, values), marker in zip(series.items(), _markers(), strict=False):
+    for (name, values), marker in zip(series.items(), MARKERS, strict=False):
         look = {"color": GREY, "linestyle": "--"} if name == "theory" else {"marker": marker}
         axes.plot(x, values, label=name, **look)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
@@ -247,7 +250,7 @@ def show_lines(
     if log:
         axes.set_yscale("log")
     axes.set_ylim(limits)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(**BESIDE)
     plt.show()
 
 
@@ -287,7 +290,7 @@ def show_runs(
     axes.set(title=title, ylabel=ylabel, xlim=(-0.5, len(labels) - 0.5))
     axes.set_xticks(range(len(labels)), labels)
     axes.grid(axis="x", visible=False)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(**BESIDE)
     plt.show()
 
 
@@ -316,7 +319,7 @@ def show_bars(
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.12)
     if len(series) > 1:
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.legend(**BESIDE)
     plt.show()
 
 
@@ -343,10 +346,6 @@ def show_histograms(
     axes.set_ylabel("how often")
     axes.legend()
     plt.show()
-
-
-def _markers() -> Sequence[str]:
-    return ("o", "s", "^", "D", "v", "P", "X")
 
 
 # Networks
@@ -409,12 +408,8 @@ def show_networks(generator, discriminator, noise: torch.Tensor, images: torch.T
             if column < len(stages) - 1:
                 _box(axes, column, row, max(0.06, 0.018 * channels**0.5), height, colour)
             else:
-                ends = (
-                    column - height / 2,
-                    column + height / 2,
-                    row - height / 2,
-                    row + height / 2,
-                )
+                half = height / 2
+                ends = (column - half, column + half, row - half, row + half)
                 axes.imshow(to_uint8(values[:1])[0], extent=ends, interpolation="nearest", zorder=3)
             axes.text(column, row - height / 2 - 0.06, text, ha="center", va="top")
             if layers:
@@ -488,53 +483,49 @@ def show_planes(
     figure, all_axes = plt.subplots(
         rows, columns, figsize=(side * columns, (side + 0.25) * rows + 0.3), squeeze=False
     )
-    ends = ["#EAAE80", "#FFFFFF", "#80B8D8"]
-    belief = LinearSegmentedColormap.from_list("belief", ends, N=31)  # few colours, small PNGs
     for i, (axes, scene) in enumerate(zip(all_axes.flat, scenes, strict=False)):
-        extent = (-reach, reach, -reach, reach)
-        if heat:
-            axes.imshow(
-                scene.belief.numpy(),
-                cmap=belief,
-                vmin=0,
-                vmax=1,
-                extent=extent,
-                interpolation="bicubic",
-            )
-        if net:
-            axes.add_collection(LineCollection(scene.grid.numpy(), colors=NET + "88", lw=0.8))
-        axes.scatter(*scene.real.T, s=8, color=REAL, lw=0, label="real")
-        fake, pull = scene.fake[::every], scene.pull[::every]
-        if arrows:
-            strength = pull.norm(dim=1, keepdim=True) + 1e-9
-            arrow = pull / strength * (0.2 * strength).clamp(max=0.4)
-            long = arrow.norm(dim=1) > 0.01
-            where = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004}
-            axes.quiver(*fake[long].T, *arrow[long].T, color=INK, **where)
-        axes.scatter(
-            *scene.fake.T, s=11, color=FAKE, marker="D", ec="white", lw=0.3, label="forged"
-        )
-        if outside := scene.outside(reach):
-            words = f"{outside} of {len(scene.fake)} lie outside this square"
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
-            at = {"transform": axes.transAxes, "va": "top", "fontsize": 9}
-            axes.text(0.03, 0.97, words, color=FAKE, bbox=box, zorder=5, **at)
-        axes.set(xlim=extent[:2], ylim=extent[:2], xticks=[], yticks=[], aspect="equal")
+        _draw_scene(axes, scene, heat, net, every if arrows else 0, reach)
         axes.set_title(titles[i] if titles else "")
-        axes.spines[["top", "right"]].set_visible(True)
     for axes in list(all_axes.flat)[len(scenes) :]:
         axes.axis("off")
     handles, labels = all_axes[0, 0].get_legend_handles_labels()
     for shown, handle, label in (
         (arrows, Line2D([], [], color=INK, marker=">", markersize=4), "D's pull"),
         (net, Line2D([], [], color=NET, lw=0.8), "G's net of noise"),
-        (heat, Patch(color="#EAAE80"), "D: forged"),
-        (heat, Patch(color="#80B8D8"), "D: real"),
+        (heat, Patch(color=BELIEF[0]), "D: forged"),
+        (heat, Patch(color=BELIEF[-1]), "D: real"),
     ):
         if shown:
             handles, labels = [*handles, handle], [*labels, label]
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     plt.show()
+
+
+def _draw_scene(axes, scene, heat: bool, net: bool, every: int, reach: float) -> None:
+    """One moment of the toy GAN; an arrow at every so-manyth forgery, at none if `every` is 0."""
+    extent = (-reach, reach, -reach, reach)
+    if heat:
+        belief = LinearSegmentedColormap.from_list("belief", BELIEF, N=31)  # few: small PNGs
+        look = {"cmap": belief, "vmin": 0, "vmax": 1, "interpolation": "bicubic"}
+        axes.imshow(scene.belief.numpy(), extent=extent, **look)
+    if net:
+        axes.add_collection(LineCollection(scene.grid.numpy(), colors=NET + "88", lw=0.8))
+    axes.scatter(*scene.real.T, s=8, color=REAL, lw=0, label="real")
+    if every:
+        fake, pull = scene.fake[::every], scene.pull[::every]
+        strength = pull.norm(dim=1, keepdim=True) + 1e-9
+        arrow = pull / strength * (0.2 * strength).clamp(max=0.4)
+        long = arrow.norm(dim=1) > 0.01
+        where = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004}
+        axes.quiver(*fake[long].T, *arrow[long].T, color=INK, **where)
+    axes.scatter(*scene.fake.T, s=11, color=FAKE, marker="D", ec="white", lw=0.3, label="forged")
+    if outside := scene.outside(reach):
+        words = f"{outside} of {len(scene.fake)} lie outside this square"
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+        at = {"transform": axes.transAxes, "va": "top", "fontsize": 9}
+        axes.text(0.03, 0.97, words, color=FAKE, bbox=box, zorder=5, **at)
+    axes.set(xlim=extent[:2], ylim=extent[:2], xticks=[], yticks=[], aspect="equal")
+    axes.spines[["top", "right"]].set_visible(True)
 
 
 # Code

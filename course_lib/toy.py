@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_lib.errors import CourseError
+
 REACH = 1.5  # what is drawn: the square from -REACH to REACH in both directions
 NOISE_SIZE = 2
 
@@ -50,17 +52,17 @@ def blobs(*centres: tuple[float, float], spread: float = 0.1) -> Target:
 def own_points(points, spread: float = 0.03) -> Target:
     """A distribution of your own: one of `points` (N, 2) at random, moved by a hair.
 
-    Raises ValueError where `points` is no list of finite pairs inside the drawn square.
+    Raises CourseError where `points` is no list of finite pairs inside the drawn square.
     """
     middle = torch.as_tensor(points, dtype=torch.float32)
     if middle.ndim != 2 or middle.shape[1] != 2 or len(middle) == 0:
-        raise ValueError(
+        raise CourseError(
             f"points has the shape {tuple(middle.shape)}; give one (x, y) pair a row, shape (N, 2)."
         )
     if not middle.isfinite().all():
-        raise ValueError("Some points are NaN or infinite: leave them out.")
+        raise CourseError("Some points are NaN or infinite: leave them out.")
     if middle.abs().max() > REACH:
-        raise ValueError(
+        raise CourseError(
             f"Some points lie outside the square from -{REACH} to {REACH}: subtract their mean, "
             "then divide by the largest absolute value."
         )
@@ -199,12 +201,7 @@ class ToyGAN:
         self.history = {"loss_D": [], "loss_G": [], "D_real": [], "D_fake": []}
         self.latest = dict.fromkeys(self.history, math.nan)
         self.configure(
-            loss=loss,
-            optimiser=optimiser,
-            lr_d=lr_d,
-            lr_g=lr_g,
-            steps_d=steps_d,
-            steps_g=steps_g,
+            loss=loss, optimiser=optimiser, lr_d=lr_d, lr_g=lr_g, steps_d=steps_d, steps_g=steps_g
         )
 
     def set_target(self, target) -> None:
@@ -361,10 +358,7 @@ def measure(gan: ToyGAN, n: int = 2000, radius: float = 0.15, seed: int = 1) -> 
 
     Has random numbers of its own: looking does not change the game.
     """
-    rng = torch.Generator().manual_seed(seed)
-    real = gan.target(n, rng)
-    with torch.no_grad():
-        fake = gan.generator(torch.randn(n, NOISE_SIZE, generator=rng))
+    real, fake = _clouds(gan, n, seed)
     near = torch.cdist(real, fake) < radius
     return Measures(
         distance=distance(real, fake),
@@ -394,12 +388,10 @@ def accuracy(
     gan: ToyGAN, discriminator: nn.Module | None = None, n: int = 4000, seed: int = 2
 ) -> float:
     """How often gan's appraiser, or another, is right: n fresh real points, n fresh forgeries."""
-    rng = torch.Generator().manual_seed(seed)
     judge = discriminator or gan.discriminator
     belief = gan.loss.belief if discriminator is None else torch.sigmoid
     with torch.no_grad():
-        real = belief(judge(gan.target(n, rng)))
-        fake = belief(judge(gan.generator(torch.randn(n, NOISE_SIZE, generator=rng))))
+        real, fake = (belief(judge(points)) for points in _clouds(gan, n, seed))
     return ((real > 0.5).float().mean() + (fake <= 0.5).float().mean()).item() / 2
 
 
@@ -423,13 +415,20 @@ def fresh_appraiser(gan: ToyGAN, steps: int = 500, seed: int = 3) -> float:
     return accuracy(gan, judge)
 
 
+def _clouds(gan: ToyGAN, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """n fresh real points and n fresh forgeries, (n, 2) each; the game's own chance stays."""
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        return gan.target(n, rng), gan.generator(torch.randn(n, NOISE_SIZE, generator=rng))
+
+
 def _known(what: str, name: str, table: dict) -> str:
     if name not in table:
-        raise ValueError(f"There is no {what} called {name!r}; known: {', '.join(table)}.")
+        raise CourseError(f"There is no {what} called {name!r}; known: {', '.join(table)}.")
     return name
 
 
 def _positive(what: str, value):
     if not value > 0:
-        raise ValueError(f"{what} is {value!r}; it must be greater than 0.")
+        raise CourseError(f"{what} is {value!r}; it must be greater than 0.")
     return value
