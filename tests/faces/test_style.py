@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dicebear import Avatar, Style
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture(scope="module")

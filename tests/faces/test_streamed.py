@@ -1,9 +1,9 @@
 """Pictures from the disk: the same as from memory, wherever they come from and whoever reads."""
 
 import hashlib
-import io
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import textwrap
 import tracemalloc
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -19,38 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from scribbles import ROOT, fill, scribble
 
 from course_lib import faces
-from course_lib.faces import FacesError
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path) -> Path:
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "datasets"
-
-
-@pytest.fixture(scope="module")
-def bundled() -> faces.Faces:
-    return faces.load("held-out")
-
-
-def encoded(seed: int, width: int = 40, height: int = 30, kind: str = "PNG") -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def fill(folder: Path, *names: str) -> Path:
-    """Pictures of these names in a folder, each with other pixels."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(encoded(len(list(folder.rglob("*.*")))))
-    return folder
+from course_lib.faces import FacesError, collected, streamed
 
 
 def zips(folder: Path) -> Path:
@@ -59,8 +32,8 @@ def zips(folder: Path) -> Path:
     (folder / "README.md").write_text("# Anime faces\n")
     with zipfile.ZipFile(folder / "data.zip", "w") as archive:
         for i in range(6):
-            archive.writestr(f"data/{i}.png", encoded(i))
-        archive.writestr("images/data/0.png", encoded(0))
+            archive.writestr(f"data/{i}.png", scribble(i))
+        archive.writestr("images/data/0.png", scribble(0))
         archive.writestr("__MACOSX/data/._0.png", b"no picture")
     return folder
 
@@ -85,13 +58,13 @@ def test_folder_is_that_of_from_folder(tmp_path):
     assert torch.equal(streamed.tensor(range(7)), whole.tensor())
 
 
-def test_tensor_is_that_of_faces(bundled, tmp_path):
-    bundled.save(tmp_path / "few.parquet")
+def test_tensor_is_that_of_faces(held_out, tmp_path):
+    held_out.save(tmp_path / "few.parquet")
     streamed = faces.stream(str(tmp_path / "few.parquet"))
     assert (len(streamed), streamed.name) == (600, "few")
     for indices in ([7, 1, 7], np.array([599, 0]), torch.tensor([3]), range(4), -1, 5, [-600]):
         batch = streamed.tensor(indices)
-        assert torch.equal(batch, bundled.tensor(indices))
+        assert torch.equal(batch, held_out.tensor(indices))
         assert batch.dtype == torch.float32
         assert batch.is_contiguous(memory_format=torch.channels_last)
     assert streamed.tensor([]).shape == (0, 3, 64, 64)
@@ -103,22 +76,22 @@ def test_tensor_is_that_of_faces(bundled, tmp_path):
             streamed.tensor(wrong)
 
 
-def test_parquet_shards_in_order(bundled, tmp_path):
+def test_parquet_shards_in_order(held_out, tmp_path):
     folder = fill(tmp_path / "shards [2]", "figure1.png", "figure2.png", "figure3.png")
     for i, name in enumerate(["a/1.parquet", "b-test.parquet", "c.parquet"]):
         (folder / name).parent.mkdir(exist_ok=True)
-        bundled[5 * i : 5 * i + 5].save(folder / name)
+        held_out[5 * i : 5 * i + 5].save(folder / name)
     streamed = faces.stream(folder)
     assert (len(streamed), streamed.name) == (15, "shards [2]")
-    assert torch.equal(streamed.tensor(range(15)), bundled[:15].tensor())
+    assert torch.equal(streamed.tensor(range(15)), held_out[:15].tensor())
 
 
-def test_train_if_there_is_a_split(bundled, tmp_path):
+def test_train_if_there_is_a_split(held_out, tmp_path):
     for i, name in enumerate(["train-00000-of-00002", "train-00001-of-00002", "test-00000"]):
-        bundled[2 * i : 2 * i + 2].save(tmp_path / f"{name}.parquet")
+        held_out[2 * i : 2 * i + 2].save(tmp_path / f"{name}.parquet")
     streamed = faces.stream(tmp_path)
     assert streamed.name == f"{tmp_path.name}, train"
-    assert torch.equal(streamed.tensor(range(len(streamed))), bundled[:4].tensor())
+    assert torch.equal(streamed.tensor(range(len(streamed))), held_out[:4].tensor())
     folder = fill(
         tmp_path / "split", "train/a.png", "train/b.png", "test/a.png", "test/training.png"
     )
@@ -145,7 +118,7 @@ def hub_of(monkeypatch, splits: dict[str, Path]) -> None:
         assert name == "me/drawings"
         return load("parquet", data_files={s: str(path) for s, path in splits.items()}, **options)
 
-    monkeypatch.setattr(faces, "_fetch_zips", lambda _: [])
+    monkeypatch.setattr(collected, "fetch_zips", lambda _: [])
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
 
 
@@ -153,14 +126,14 @@ def hub_of(monkeypatch, splits: dict[str, Path]) -> None:
     ("splits", "name", "first"),
     [(["test", "train"], "me/drawings", 3), (["validation", "test"], "me/drawings, validation", 0)],
 )
-def test_data_set_of_the_hub(monkeypatch, bundled, tmp_path, cache, splits, name, first):
+def test_data_set_of_the_hub(monkeypatch, held_out, tmp_path, cache, splits, name, first):
     files = {split: tmp_path / f"{split}.parquet" for split in splits}
     for i, path in enumerate(files.values()):
-        bundled[3 * i : 3 * i + 3].save(path)
+        held_out[3 * i : 3 * i + 3].save(path)
     hub_of(monkeypatch, files)
     streamed = faces.stream("me/drawings")
     assert (len(streamed), streamed.name) == (3, name)
-    assert torch.equal(streamed.tensor([0, 1, 2]), bundled.tensor(range(first, first + 3)))
+    assert torch.equal(streamed.tensor([0, 1, 2]), held_out.tensor(range(first, first + 3)))
     assert tables(cache)
     assert torch.equal(faces.from_hub("me/drawings").tensor(), streamed.tensor([0, 1, 2]))
 
@@ -178,22 +151,22 @@ def test_table_is_made_once_and_again_when_something_changes(tmp_path, cache, mo
     (folder / "a.png").unlink()
     assert len(faces.stream(folder)) == 2
     before = faces.stream(folder).tensor([1])
-    (folder / "b.png").write_bytes(encoded(99))
+    (folder / "b.png").write_bytes(scribble(99))
     assert not torch.equal(faces.stream(folder).tensor([1]), before)
     assert len(faces.stream(folder, cache_dir=tmp_path / "elsewhere")) == 2
     assert len(tables(tmp_path / "elsewhere")) == 1
 
 
-def test_changed_files_make_another_table(bundled, tmp_path):
+def test_changed_files_make_another_table(held_out, tmp_path):
     folder = zips(tmp_path / "archives")
     assert len(faces.stream(folder)) == 6
     with zipfile.ZipFile(folder / "more.zip", "w") as archive:
-        archive.writestr("new.png", encoded(7))
+        archive.writestr("new.png", scribble(7))
     assert len(faces.stream(folder)) == 7
     with zipfile.ZipFile(folder / "more.zip", "a") as archive:
-        archive.writestr("newer.png", encoded(8))
+        archive.writestr("newer.png", scribble(8))
     assert len(faces.stream(folder)) == 8
-    for few in (bundled[:2], bundled[:3], bundled[3:6]):
+    for few in (held_out[:2], held_out[:3], held_out[3:6]):
         few.save(tmp_path / "few.parquet")
         assert torch.equal(
             faces.stream(tmp_path / "few.parquet").tensor(range(len(few))), few.tensor()
@@ -235,14 +208,14 @@ def test_bars_for_large_sets_only(tmp_path, capfd, monkeypatch):
     faces.stream(folder)
     assert capfd.readouterr() == ("", "")
     assert not datasets.are_progress_bars_disabled()
-    monkeypatch.setattr(faces, "SMALL", 3)
+    monkeypatch.setattr(streamed, "SMALL", 3)
     faces.stream(folder, cache_dir=tmp_path / "other")
     assert "3 examples" in capfd.readouterr().err
 
 
 # --- memory and processes -------------------------------------------------------------------------
-def test_no_picture_stays_in_memory(bundled, tmp_path):
-    bundled[:300].save(tmp_path / "faces.parquet")
+def test_no_picture_stays_in_memory(held_out, tmp_path):
+    held_out[:300].save(tmp_path / "faces.parquet")
     streamed = faces.stream(tmp_path / "faces.parquet")
     streamed.tensor(range(10))  # what is imported and made once
     arrow = pa.total_allocated_bytes()
@@ -251,18 +224,18 @@ def test_no_picture_stays_in_memory(bundled, tmp_path):
         streamed.tensor(range(first, first + 30))
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert kept < bundled.images[:10].nbytes
-    assert pa.total_allocated_bytes() - arrow < bundled.images[:10].nbytes
+    assert kept < held_out.images[:10].nbytes
+    assert pa.total_allocated_bytes() - arrow < held_out.images[:10].nbytes
     assert len(pickle.dumps(streamed)) < 10_000
     again = pickle.loads(pickle.dumps(streamed))
     assert repr(again) == repr(streamed)
-    assert torch.equal(again.tensor([299, 0]), bundled.tensor([299, 0]))
+    assert torch.equal(again.tensor([299, 0]), held_out.tensor([299, 0]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_worker_processes_read_the_same(bundled, tmp_path, start):
-    bundled[:24].save(tmp_path / "faces.parquet")
+def test_worker_processes_read_the_same(held_out, tmp_path, start):
+    held_out[:24].save(tmp_path / "faces.parquet")
     streamed = faces.stream(tmp_path / "faces.parquet", size=32)
     loader = torch.utils.data.DataLoader(
         range(len(streamed)),
@@ -281,7 +254,7 @@ def test_worker_processes_read_the_same(bundled, tmp_path, start):
 # --- what cannot be read --------------------------------------------------------------------------
 def test_next_picture_takes_the_place_of_a_broken_one(tmp_path):
     folder = fill(tmp_path / "damaged", "1.png", "4.png")
-    (folder / "2.png").write_bytes(encoded(1)[:500])
+    (folder / "2.png").write_bytes(scribble(1)[:500])
     (folder / "3.gif").write_text("this is no picture")
     (folder / "5.png").write_bytes(b"")
     streamed = faces.stream(folder, 16)
@@ -311,7 +284,7 @@ def test_broken_pictures_elsewhere(tmp_path):
     assert torch.equal(batch[6], batch[0])
 
     feature = datasets.Features({"image": datasets.Image()})
-    rows = [None, {"bytes": encoded(0), "path": None}, {"bytes": None, "path": "gone.png"}]
+    rows = [None, {"bytes": scribble(0), "path": None}, {"bytes": None, "path": "gone.png"}]
     table = pa.Table.from_pydict({"image": rows}, schema=feature.arrow_schema)
     pq.write_table(table, tmp_path / "rows.parquet")
     streamed = faces.stream(tmp_path / "rows.parquet")
@@ -322,7 +295,7 @@ def test_broken_pictures_elsewhere(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_name_that_is_no_text(tmp_path):
     folder = fill(tmp_path / "names", "1.png")
-    (folder / os.fsdecode(b"\xff.png")).write_bytes(encoded(1))
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(scribble(1))
     streamed = faces.stream(folder)
     with pytest.warns(UserWarning, match=r"1 of 2 .* example \S+\?.png"):
         assert len(streamed.tensor([0, 1]).unique(dim=0)) == 1
@@ -354,7 +327,7 @@ def test_no_such_folder(missing, tmp_path):
         faces.stream(tmp_path / "pictures")
 
 
-def test_nothing_to_read(bundled, tmp_path):
+def test_nothing_to_read(held_out, tmp_path):
     (tmp_path / "notes.txt").write_text("no pictures here")
     with pytest.raises(
         FacesError, match=r"There are no pictures in .*: no file ends in .bmp, .gif"
@@ -367,7 +340,7 @@ def test_nothing_to_read(bundled, tmp_path):
     pq.write_table(pa.table({"a": [1], "b": [2]}), tmp_path / "table.parquet")
     with pytest.raises(FacesError, match=r"no column of images; its columns are: a, b"):
         faces.stream(tmp_path / "table.parquet")
-    bundled[:20].save(tmp_path / "cut.parquet")
+    held_out[:20].save(tmp_path / "cut.parquet")
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "cut.parquet").read_bytes()[:9000])
     with pytest.raises(FacesError, match=r"cut.parquet is damaged .* fetch or make it again"):
         faces.stream(tmp_path / "cut.parquet")
@@ -381,9 +354,9 @@ def test_nothing_to_read(bundled, tmp_path):
         faces.stream(folder)
 
 
-def test_damage_inside_a_parquet_file(bundled, tmp_path):
+def test_damage_inside_a_parquet_file(held_out, tmp_path):
     path = tmp_path / "flipped.parquet"
-    bundled[:20].save(path)
+    held_out[:20].save(path)
     content = bytearray(path.read_bytes())
     content[4:2000] = bytes(1996)
     path.write_bytes(content)
@@ -410,7 +383,7 @@ def test_no_network(monkeypatch, tmp_path):
         faces.stream("me/drawings")
     assert str(raised.value) == (
         "Could not get me/drawings (ConnectionError: Name or service not known). "
-        f"{faces.OFFLINE_HELP} With HF_HUB_OFFLINE=1, what was fetched before is found. "
+        f"{collected.OFFLINE_HELP} With HF_HUB_OFFLINE=1, what was fetched before is found. "
         f"Nor is there a file or folder me/drawings in {Path.cwd()}."
     )
 
@@ -429,10 +402,10 @@ def test_no_such_data_set(monkeypatch):
         faces.stream("me/drawigns")
 
 
-def test_table_of_the_hub_without_a_network(bundled, tmp_path):
+def test_table_of_the_hub_without_a_network(held_out, tmp_path):
     """`datasets` finds the table it made before, laid out here as it lays one out for the Hub."""
     (tmp_path / "drawings").mkdir()
-    bundled[:3].save(tmp_path / "drawings" / "train.parquet")
+    held_out[:3].save(tmp_path / "drawings" / "train.parquet")
     datasets.load_dataset(str(tmp_path / "drawings"), cache_dir=str(tmp_path / "cache"))
     (tmp_path / "cache" / "drawings").rename(tmp_path / "cache" / "me___drawings")
     code = f"""
@@ -447,3 +420,53 @@ def test_table_of_the_hub_without_a_network(bundled, tmp_path):
         text=True,
     )
     assert run.stdout == "3\n", run.stderr
+
+
+# --- what is known about them ---------------------------------------------------------------------
+def test_fingerprint_is_of_the_pictures_and_their_size(held_out, tmp_path):
+    folder = fill(tmp_path / "some", *(f"{i}.png" for i in range(70)))
+    print_ = faces.stream(folder, 16).fingerprint()
+    assert re.fullmatch("[0-9a-f]{12}", print_)
+    assert faces.stream(folder, 16, tmp_path / "elsewhere").fingerprint() == print_
+    assert pickle.loads(pickle.dumps(faces.stream(folder, 16))).fingerprint() == print_
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert faces.stream(moved, 16).fingerprint() == print_
+    others = [faces.stream(folder, 32)]
+    (moved / "69.png").write_bytes(scribble(500))
+    others.append(faces.stream(moved, 16))
+    others.append(faces.stream(fill(tmp_path / "more", *(f"{i}.png" for i in range(71))), 16))
+    others.append(faces.stream(zips(tmp_path / "archives"), 16))
+    held_out[:70].save(tmp_path / "few.parquet")
+    others.append(faces.stream(tmp_path / "few.parquet", 16))
+    replace(held_out[:70], attributes=held_out.attributes[1:71]).save(tmp_path / "few.parquet")
+    others.append(faces.stream(tmp_path / "few.parquet", 16))
+    assert len({print_, *(other.fingerprint() for other in others)}) == 7
+
+
+def test_fingerprint_of_pictures_that_cannot_be_read(tmp_path):
+    folder = fill(tmp_path / "some", "1.png", "2.png")
+    (folder / "3.png").write_bytes(b"")
+    streamed = faces.stream(folder, 16)
+    before = streamed.fingerprint()
+    (folder / "2.png").unlink()
+    assert streamed.fingerprint() != before
+
+
+def test_attributes_of_drawings_are_kept_and_no_others(held_out, tmp_path):
+    held_out[:5].save(tmp_path / "few.parquet")
+    streamed = faces.stream(tmp_path / "few.parquet")
+    assert streamed.known["attributes"][:] == held_out.attributes[:5]
+    assert streamed.rows.column_names == ["image"]
+    replace(held_out[:5], attributes=[{"smiling": "1"}] * 5).save(tmp_path / "other.parquet")
+    assert faces.stream(tmp_path / "other.parquet").known is None
+    assert faces.stream(fill(tmp_path / "some", "1.png")).known is None
+
+
+def test_take_gives_the_numbers_of_what_was_read(tmp_path):
+    folder = fill(tmp_path / "damaged", "1.png", "3.png")
+    (folder / "2.png").write_bytes(b"")
+    streamed = faces.stream(folder, 16)
+    with pytest.warns(UserWarning, match="1 of 3"):
+        images, numbers = streamed.take([1, 0, -1])
+    assert numbers.tolist() == [2, 0, 2]
+    assert np.array_equal(images[0], images[2])
