@@ -8,6 +8,7 @@
 
 The first four return `Faces`, which holds every picture in memory, the last one `Streamed`, which
 reads each one from the disk when it is asked for. Both give batches by `tensor(indices)`. `find`
+takes any of them by its name; `Captioned` adds captions, other ones in every epoch.
 
 The course's own faces are a DiceBear style definition (`data/anime-face.json`): parts with variants
 and colours that are drawn by chance, then painted by resvg. What was drawn is known exactly, so
@@ -17,6 +18,7 @@ Nothing here imports PyTorch before a tensor is made: the processes that draw do
 """
 
 from course_lib.captions import captions
+from course_lib.faces.captioned import Captioned, fits
 from course_lib.faces.checks import FacesError, attribute_values
 from course_lib.faces.collected import from_folder, from_hub
 from course_lib.faces.drawing import render
@@ -25,12 +27,14 @@ from course_lib.faces.streamed import Streamed, stream
 from course_lib.faces.table import Faces, load, read
 
 __all__ = [
+    "Captioned",
     "Faces",
     "FacesError",
     "Streamed",
     "attribute_values",
     "captions",
     "find",
+    "fits",
     "from_folder",
     "from_hub",
     "load",
