@@ -6,7 +6,15 @@ import re
 import pytest
 
 from course_lib import faces
-from course_lib.captions import FACTS_PER_CAPTION, Caption, caption, captions, describe, in_english
+from course_lib.captions import (
+    FACTS_PER_CAPTION,
+    Caption,
+    caption,
+    captions,
+    describe,
+    describe_in,
+    in_english,
+)
 
 FACE = {
     "hair_color": "orange",
@@ -200,6 +208,16 @@ def test_caption_is_deterministic_and_equal_in_content():
         said = describe(FACE, random.Random(seed))
         assert caption(FACE, random.Random(seed), "en") == said.en
         assert caption(FACE, random.Random(seed), "zh") == said.zh
+
+
+def test_one_language_alone_is_as_true(known):
+    for i, face in enumerate(known[:300]):
+        text, facts = describe_in("zh", face, random.Random(i))
+        assert Caption("", text, facts).fits(face)
+        assert not text.isascii()
+        both = describe(face, random.Random(i))
+        assert describe_in("en", face, random.Random(i)) == (both.en, both.facts)
+        assert facts == both.facts
 
 
 def test_many_different_captions_of_one_face():
