@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
-from course_lib import dcgan, faces, metrics, plots, pretrained, settings, training
+from course_lib import dcgan, faces, files, metrics, plots, pretrained, settings, training
 
 PARTS = (0.25, 0.5, 1.0)  # of the training, after which the arms are compared
 OURS = dcgan.R1
@@ -73,10 +73,7 @@ def train_tutorial(
     statistics are measured for the last weights, as for ours.
     """
     device = settings.device()
-    torch.manual_seed(seed)
-    torch.randn(64, dcgan.NOISE_SIZE)  # where `dcgan.train` draws its fixed noise
-    G = dcgan.Generator(width=width).apply(dcgan.initialise_weights).to(device)
-    D = dcgan.Discriminator(width).apply(dcgan.initialise_weights).to(device)
+    G, D = (net.to(device) for net in dcgan.networks(dcgan.TUTORIAL, width, 64, seed))
     optimisers = [torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.999)) for net in (G, D)]
 
     def step(real: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -91,7 +88,8 @@ def train_tutorial(
         keep={"G": G, "D": D, "G_optimiser": optimisers[0], "D_optimiser": optimisers[1]},
         **options,
     )
-    noise = torch.randn(8, 64, dcgan.NOISE_SIZE, generator=torch.Generator().manual_seed(seed))
+    statistics = torch.Generator().manual_seed(training.derive(seed, "statistics"))
+    noise = torch.randn(8, 64, dcgan.NOISE_SIZE, generator=statistics)
     training.refresh_batchnorm(G, iter(noise.to(device)))
     return dcgan.Trained(G.eval(), history)
 
@@ -119,7 +117,7 @@ def train_arm(options: argparse.Namespace) -> None:
         "arm": options.arm,
         "seed": options.seed,
         "width": options.width,
-        "minutes": None if options.images else options.minutes,
+        "asked_minutes": None if options.images else options.minutes,
         "asked_images": options.images,
         "threads": options.threads,
         "device": str(settings.device()),
@@ -150,13 +148,10 @@ def train_arm(options: argparse.Namespace) -> None:
             {key: value.cpu().contiguous() for key, value in generator.state_dict().items()},
             about.with_suffix(".safetensors"),
         )
-        facts = asked | {
-            "part": part,
-            "images": history.images,
-            "seconds": history.seconds,
-            "curves": {key: history.curve(key) for key in history.losses},
-        }
-        with training.atomic(about) as temporary:
+        recipe = ARMS[options.arm] or "the official PyTorch DCGAN tutorial's"
+        facts = training.took(history, recipe, options.seed, asked["precision"])
+        facts |= asked | {"part": part, "seconds": history.seconds}
+        with files.atomic(about) as temporary:
             temporary.write_text(json.dumps(facts, indent=1))
         print(f"{name}: {history.images:,} images in {history.seconds / 60:.1f} min", flush=True)
 
@@ -203,7 +198,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             painter = metrics.painter(load_generator(path, rows[path]["width"]))
             measures = ruler.measure(painter)
             rows[path]["measures"] = {name: measures[name]._asdict() for name in measures}
-            with training.atomic(path) as temporary:
+            with files.atomic(path) as temporary:
                 temporary.write_text(json.dumps(rows[path], indent=1))
     return sorted(rows.values(), key=lambda row: list(ARMS).index(row["arm"]))
 
@@ -325,7 +320,6 @@ def export(options: argparse.Namespace) -> None:
         sys.exit(
             f"{options.run} has not every part of every seed yet; run `train` to the end first"
         )
-    recipes = {"ours": asdict(OURS), "tutorial": "the official PyTorch DCGAN tutorial's"}
     kept = ("arm", "seed", "part", "images", "seconds", "measures")
     for arm, name in EXPORTED.items():
         path = options.run / f"{arm}-{options.seed}-{PARTS[-1]}.json"
@@ -335,14 +329,11 @@ def export(options: argparse.Namespace) -> None:
             load_generator(path, row["width"]),
             config={"width": row["width"]},
             training={
-                "data": "data/faces.parquet, train split",
-                "images": row["images"],
-                "minutes": round(row["seconds"] / 60, 1),
-                **{key: row[key] for key in ("seed", "device", "threads", "precision")},
-                "recipe": recipes[arm],
-                "losses": row["curves"],
+                "data": "bundled",
+                **{key: value for key, value in row.items() if key not in ("measures", "part")},
                 "bench": [{key: one[key] for key in kept} for one in rows if one["arm"] == arm],
-                "command": "python benchmarks/gan.py train, then export",
+                "command": "python benchmarks/gan.py train --run RUN, then "
+                f"python benchmarks/gan.py export --run RUN --seed {options.seed}",
             },
         )
 

@@ -30,17 +30,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib import dcgan, faces, settings, training
+from course_lib import dcgan, faces, files, settings, training
 
-PENALTY_SHARE = dcgan.PENALTY_SHARE  # of the steps; `measure` changes dcgan's own
+PENALTY_SHARE = dcgan.R1.penalty_share  # of the steps
 PICTURES = 1024  # in memory, at least as many as the largest batch of all processes
+KINDS = (  # of steps: what is changed in the recipe, and what part of the time each gets
+    ("plain", {"penalty": 0.0}, 0.75),
+    ("penalised", {"penalty_share": 1.0}, 0.25),
+)
 BLOCKS = 5  # looks at the clock in a turn; one block before it warms up
 TORCHRUN = ["-m", "torch.distributed.run", "--rdzv_backend", "c10d"]
 TORCHRUN += ["--rdzv_endpoint", "localhost:0"]  # any free port
@@ -138,17 +141,14 @@ def flop_per_image(width: int, size: int) -> tuple[int, int]:
         real = torch.zeros(images, *D.image_shape)
     optimisers = [torch.optim.SGD(net.parameters(), lr=0) for net in (G, D)]
 
-    def count(share: float) -> int:
-        with (
-            patch.object(dcgan, "PENALTY_SHARE", share),
-            FlopCounterMode(display=False) as counter,
-        ):
+    def count(penalty: float) -> int:
+        with FlopCounterMode(display=False) as counter:
             dcgan.adversarial_step(
-                G, Countable(D), *optimisers, real, loss=recipe.loss, penalty=recipe.penalty
+                G, Countable(D), *optimisers, real, penalty=penalty, penalty_share=1.0
             )
         return counter.get_total_flops() // images
 
-    return count(0.0), count(1.0)
+    return count(0.0), count(recipe.penalty)
 
 
 class OnCard:
@@ -210,61 +210,55 @@ def measure(row: Row, seconds: float, cache_dir: Path) -> dict[str, Any]:
     torch.set_num_threads(row.threads)
     if settings.device().type == "cuda":  # else PyTorch takes tf32 for 32 bits in convolutions
         torch.backends.cudnn.allow_tf32 = row.precision != "no"
+    data = pictures(row, cache_dir)
     found: dict[str, Any] = {}
-    fit = training.fit
-
-    def timed(step: training.Step, data: training.Data, **options: Any) -> training.History:
-        """What `dcgan.train` calls instead of `training.fit`: its step, twice over."""
-        accelerator = options["accelerator"]
-        del options["steps"], options["pictures"]
-        found["memory before"] = peak_memory()
-        for kind, share, part in (("plain", 0.0, 0.75), ("penalised", 1.0, 0.25)):
-            if share and row.compiler != "no":
-                continue  # torch.compile cannot differentiate twice
-            with patch.object(dcgan, "PENALTY_SHARE", share):
-                first = fit(step, data, steps=3, **options)
-                short = fit(step, data, steps=3, **options)
-                a_step = torch.tensor(short.seconds / 3, device=accelerator.device)
-                a_step = float(accelerator.reduce(a_step, "mean"))  # all take as many steps
-                block = max(1, round(part * seconds / BLOCKS / a_step))
-                looks: list[float] = []  # in the main process
-                before = core_seconds()
-                history = fit(
-                    step,
-                    data,
-                    steps=block * (1 + BLOCKS),
-                    look_every=block,
-                    report=lambda history, looks=looks: looks.append(history.seconds),
-                    **options,
-                )
-                used = torch.tensor(core_seconds() - before, device=accelerator.device)
-                used = float(accelerator.reduce(used, "sum"))
-            if not accelerator.is_main_process:
-                continue
-            turn = (looks[-1] - looks[0]) / (BLOCKS * block * history.batch_size)
-            found[kind] = {
-                "seconds an image": [turn],
-                "core seconds an image": [used / history.images],
-                "steps": history.steps,
-                "first steps": first.seconds,
-            }
-        found["memory"] = peak_memory()
-        found["reading"] = [reading(data)]
-        found["main"] = accelerator.is_main_process
-        return history
-
-    with patch.object(training, "fit", timed):
-        dcgan.train(
-            pictures(row, cache_dir),
-            replace(dcgan.R1, batch_size=row.batch_size),
-            images=1,
+    for kind, change, part in KINDS:
+        if row.compiler != "no" and kind == "penalised":
+            continue  # torch.compile cannot differentiate twice
+        plan = dcgan.build(
+            data,
+            replace(dcgan.R1, batch_size=row.batch_size, **change),
             width=row.width,
             image_size=row.size,
             precision="bf16" if row.precision == "bf16" else "no",
-            workers=row.workers,
-            progress=False,
         )
-    return found if found.pop("main") else {}
+        found.setdefault("memory before", peak_memory())
+        found[kind] = turn(plan, row, part * seconds)
+    found["memory"] = peak_memory()
+    found["reading"] = [reading(data)]
+    return found if plan.accelerator.is_main_process else {}
+
+
+def turn(plan: training.Training, row: Row, seconds: float) -> dict[str, Any]:
+    """Train for about so long, after a few steps to warm up."""
+
+    def fit(steps: int, **options: Any) -> training.History:
+        options |= {"workers": row.workers, "pictures": None, "progress": False}
+        return plan.fit(steps * plan.together, **options)
+
+    def everyones(value: float, how: str) -> float:
+        device = plan.accelerator.device
+        return float(plan.accelerator.reduce(torch.tensor(value, device=device), how))
+
+    first, short = fit(3), fit(3)
+    a_step = everyones(short.seconds / 3, "mean")  # all take as many steps
+    block = max(1, round(seconds / BLOCKS / a_step))
+    looks: list[float] = []  # in the main process
+    before = core_seconds()
+    history = fit(
+        block * (1 + BLOCKS),
+        look_every=block,
+        report=lambda history: looks.append(history.seconds),
+    )
+    used = everyones(core_seconds() - before, "sum")
+    if not looks:
+        return {}
+    return {
+        "seconds an image": [(looks[-1] - looks[0]) / (BLOCKS * block * history.batch_size)],
+        "core seconds an image": [used / history.images],
+        "steps": history.steps,
+        "first steps": first.seconds,
+    }
 
 
 def environment(row: Row, device: str, cache_dir: Path) -> dict[str, str]:
@@ -486,101 +480,6 @@ def part_of(value: float, whole: float) -> str:
     return percent(value / whole) if whole else "unknown"
 
 
-# What follows from the tables
-
-IMAGES, SIZE = 1_000_000, 128
-CARD, UTILISATION = "NVIDIA A100-SXM4-80GB", (0.01, 0.2)
-
-
-def expectations(
-    width: int,
-    speed: float | None = None,
-    reached: float | None = None,
-    decoding: float | None = None,
-) -> str:
-    """A million pictures of 128 px on machines that were not tried, as Markdown.
-
-    speed: measured images/s of one process with networks of this width and 128 px. reached: the
-    efficiency of two processes. decoding: core seconds to read a picture of 64 px. What would
-    follow from one that is None is left out.
-    """
-    lines = [
-        "### Computed, not measured: a million pictures of 128 px",
-        "",
-        "| on | width | images/s | for a million |",
-        "|---|---|---|---|",
-    ]
-
-    def add(label: str, width: int, *speeds: float) -> None:
-        several = " – ".join(number(speed) for speed in speeds)
-        times = " – ".join(duration(IMAGES / speed) for speed in speeds)
-        lines.append(f"| {label} | {width} | {several} | {times} |")
-
-    if speed:
-        add("one process, as measured here", width, speed)
-        if reached:
-            add("2 processes (a)", width, speed * 2 * reached)
-            add("8 processes (a)", width, speed * 8 * reached**3)
-    rates = [part * peak(CARD, "bf16") for part in UTILISATION]
-    for wide in (width, 4 * width):
-        of_image = flop(Row(wide, SIZE, 1, "bf16"), PENALTY_SHARE)
-        for cards in (1, 8):
-            add(f"{cards} A100 (b)", wide, *(cards * rate / of_image for rate in rates))
-    fastest = 8 * rates[-1] / of_image
-    lines.append("")
-    if speed and reached:
-        each = percent(reached)
-        lines.append(
-            f"(a) assumes that pictures of 128 px reach the base's efficiency of {each} with two "
-            f"processes, and that every doubling costs as much again: ({each})³ = "
-            f"{percent(reached**3)} with eight. Each process has a core of its own, and they get "
-            "in each other's way no more than these two do."
-        )
-    low, high = map(percent, UTILISATION)
-    lines.append(
-        f"(b) is arithmetic only: the operations of an image over {low} to {high} of the "
-        f"{peak(CARD, 'bf16') / 1e12:.0f} TFLOP/s that the card has in bf16. That range is an "
-        "assumption, not a measurement; of eight cards it includes what they lose to each other. "
-        "Networks as small as the first, in batches of 32, are at its lower end or below it: "
-        "then the time goes into starting the operations, not into doing them."
-    )
-    gigabytes = IMAGES * 3 * SIZE**2 / 1e9
-    lines.append(f"A million such pictures are {gigabytes:.0f} GB of bytes in memory.")
-    if decoding and decoding > 0:
-        at_128 = decoding * (SIZE / 64) ** 2
-        cores = fastest * at_128
-        lines.append(
-            f"To read one from a disk takes {1000 * at_128:.2g} ms of a core, if that grows with "
-            f"the pixels ({1000 * decoding:.2g} ms of 64 px, measured). At the {number(fastest)} "
-            f"images/s that the last line ends with, {number(cores)} cores would do nothing else."
-        )
-    return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def computed(plan: Mapping[str, Mapping[str, Row]], found: Mapping[Row, Any]) -> str:
-    """`expectations` from what was measured."""
-    base = base_of(plan)
-
-    def get(row: Row) -> Any:
-        return found.get(row) if "error" not in found.get(row, {"error": ""}) else None
-
-    large, pair = get(replace(base, size=SIZE)), get(replace(base, processes=2))
-    one, disk = get(base), get(replace(base, data="disk"))
-    reached = decoding = None
-    if one and pair:
-        reached = efficiency(images_a_second(one), images_a_second(pair), 2)
-    if disk and base.size == 64:
-        decoding = reading_one(disk)
-    return expectations(base.width, images_a_second(large) if large else None, reached, decoding)
-
-
 def base_of(plan: Mapping[str, Mapping[str, Row]]) -> Row:
     return plan["data"]["in memory"]
 
@@ -625,12 +524,11 @@ def run(options: argparse.Namespace) -> None:
     )
     for name in chosen:
         print("\n" + table(name, chosen[name], found, options.device))
-    print("\n" + computed(plan, found))
     if options.json:
         asked = {key: value for key, value in vars(options).items() if key not in ("json", "row")}
         measured = [{"row": asdict(row), "found": found[row]} for row in rows]
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        with training.atomic(options.json) as temporary:
+        with files.atomic(options.json) as temporary:
             about = {"machine": machine, "torch": torch.__version__}
             temporary.write_text(json.dumps(about | {"asked": asked, "rows": measured}, indent=1))
 
@@ -664,8 +562,8 @@ def main() -> None:
         return
     options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if options.precision == "auto":
-        with patch.dict(os.environ, COURSE_DEVICE=options.device):
-            options.precision = training.fast_precision()
+        os.environ["COURSE_DEVICE"] = options.device
+        options.precision = training.fast_precision()
     run(options)
 
 

@@ -1,12 +1,13 @@
 """Lessons 2 and 3: the DCGAN of Radford et al. 2015 (arXiv 1511.06434).
 
-In the order in which lesson 2 explains it: the generator, its mirror image the discriminator, the
-first weights, and three small tools to look inside. At 64 px and the default widths both networks
-are those of the official PyTorch tutorial, weight by weight: the names in their state dict
-(`main.0.weight`, `main.1.weight`, …) are the same.
+In the order in which the lessons explain it: the generator, its mirror image the discriminator, the
+first weights; the step, its losses, recipes, and a whole training. At 64 px and the default widths
+both networks are those of the official PyTorch tutorial, weight by weight: the names in their state
+dict (`main.0.weight`, `main.1.weight`, …) are the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,14 +16,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
-from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib import pretrained, training
+from course_lib import faces, pretrained, training
+from course_lib.errors import CourseError
+from course_lib.pixels import evaluating
+from course_lib.tracing import (  # noqa: F401 - lesson 2's tools to look inside
+    Layer,
+    Trace,
+    count_flops,
+    count_parameters,
+    trace_shapes,
+)
+from course_lib.training import Preset
 
 # image size → how many doublings lie between the first layer (1×1 → 4×4) and the last (→ image)
 MIDDLE_LAYERS = {32: 2, 64: 3, 128: 4}
 NOISE_SIZE = 100  # the article's nz
-PRETRAINED = "faces-dcgan"  # trained by data/train_faces_generator.py
 NORMALIZATIONS = ("batch", "spectral", "none")
 
 
@@ -39,7 +48,7 @@ class Generator(nn.Module):
         self, noise_size: int = 100, width: int = 64, channels: int = 3, image_size: int = 64
     ):
         super().__init__()
-        middle = _middle_layers(image_size)
+        middle = _middle_layers(image_size, width)
         self.noise_size = noise_size
         maps = width * 2**middle  # 512 at 64 px
 
@@ -64,7 +73,9 @@ class Generator(nn.Module):
     def forward(self, noise: Tensor) -> Tensor:
         size = self.noise_size
         if noise.shape[1:] not in [(size,), (size, 1, 1)]:
-            raise ValueError(f"noise is (B, {size}) or (B, {size}, 1, 1), not {tuple(noise.shape)}")
+            raise CourseError(
+                f"noise is (B, {size}) or (B, {size}, 1, 1), not {tuple(noise.shape)}"
+            )
         return self.main(noise.reshape(-1, size, 1, 1))
 
 
@@ -93,9 +104,9 @@ class Discriminator(nn.Module):
         leak: float = 0.2,
     ):
         super().__init__()
-        middle = _middle_layers(image_size)
+        middle = _middle_layers(image_size, width)
         if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization is one of {NORMALIZATIONS}, not {normalization!r}")
+            raise CourseError(f"normalization is one of {NORMALIZATIONS}, not {normalization!r}")
         self.image_shape = (channels, image_size, image_size)
         batch = normalization == "batch"
 
@@ -116,14 +127,16 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1:] != self.image_shape:
-            raise ValueError(f"an image is {self.image_shape} here, not {tuple(images.shape[1:])}")
+            raise CourseError(f"an image is {self.image_shape} here, not {tuple(images.shape[1:])}")
         return self.main(images).flatten()
 
 
-def _middle_layers(image_size: int) -> int:
+def _middle_layers(image_size: int, width: int) -> int:
+    if width < 1:
+        raise CourseError(f"width is {width}; choose 1 or more feature maps, such as 32")
     if image_size not in MIDDLE_LAYERS:
         possible = ", ".join(map(str, MIDDLE_LAYERS))
-        raise ValueError(f"image_size {image_size!r} is not possible; choose one of {possible}")
+        raise CourseError(f"image_size {image_size!r} is not possible; choose one of {possible}")
     return MIDDLE_LAYERS[image_size]
 
 
@@ -140,81 +153,6 @@ def initialise_weights(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
-
-
-class Layer(NamedTuple):
-    name: str
-    shape: tuple[int, ...]  # of the output, with the batch
-    parameters: int
-
-
-class Trace(list[Layer]):
-    """What `trace_shapes` returns: a list of layers that prints as a table."""
-
-    def __repr__(self) -> str:
-        rows = [(row.name, " × ".join(map(str, row.shape)), f"{row.parameters:,}") for row in self]
-        rows = [("layer", "output", "parameters"), *rows]
-        rows += [("", "all", f"{sum(row.parameters for row in self):,}")]
-        name, shape, number = (max(len(row[i]) for row in rows) for i in range(3))
-        return "\n".join(f"{a:{name}}  {b:>{shape}}  {c:>{number}}".rstrip() for a, b, c in rows)
-
-
-def trace_shapes(network: nn.Module, x: Tensor) -> Trace:
-    """Send x through the network and note each layer's output shape and number of parameters.
-
-    The network is left as it was found: no gradients, no change of BatchNorm's running averages.
-    """
-    trace = Trace()
-
-    def note(layer: nn.Module, _inputs: tuple, output: Tensor) -> None:
-        name = type(layer).__name__.removeprefix("Parametrized")
-        trace.append(Layer(name, tuple(output.shape), count_parameters(layer)))
-
-    hooks = [layer.register_forward_hook(note) for layer in _layers(network)]
-    try:
-        _run_untouched(network, x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return trace
-
-
-def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    """The parts that are not made of parts; a spectrally normalised convolution is one."""
-    if is_parametrized(network) or not any(True for _ in network.children()):
-        yield network
-    else:
-        for child in network.children():
-            yield from _layers(child)
-
-
-def count_parameters(network: nn.Module) -> int:
-    """How many numbers training may change."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
-def count_flops(network: nn.Module, x: Tensor) -> int:
-    """Floating-point operations of one forward pass over the batch x; a multiply-add is two.
-
-    Counted by PyTorch's FlopCounterMode, which counts convolutions and matrix products only: next
-    to them BatchNorm and the activations are small change.
-    """
-    counter = FlopCounterMode(display=False)
-    with counter:
-        _run_untouched(network, x)
-    return counter.get_total_flops()
-
-
-def _run_untouched(network: nn.Module, x: Tensor) -> Tensor:
-    """A forward pass in evaluation mode; afterwards every module is in the mode it was in."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            return network(x)
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 # The adversarial step (lesson 3)
@@ -269,6 +207,7 @@ def adversarial_step(
     *,
     loss: str = "bce",
     penalty: float = 0.0,
+    penalty_share: float = 1 / 16,
     augment: Callable[[Tensor], Tensor] | None = None,
     backward: Callable[[Tensor], None] = Tensor.backward,
     lottery: torch.Generator | None = None,
@@ -277,15 +216,15 @@ def adversarial_step(
 
     D sees real ones and fakes as one batch (so it should not have BatchNorm, which would mix
     them), and is frozen while G learns, which spares the work of gradients that nobody uses.
-    loss: "bce" or "hinge". penalty: weight of `gradient_penalty`, which is taken in one step of 16,
-    by chance, and then counts sixteenfold: that is as good, and cheap (Karras et al. 2020,
-    arXiv 1912.04958). augment: changes images before D sees them, real ones and fakes alike; see
-    `augment`. backward: how gradients are computed, `Accelerator.backward` for fp16. lottery: the
-    random numbers that choose the steps with a penalty; many processes share one, so that they are
-    slow in the same steps and do not wait for each other in all the rest.
+    loss: "bce" or "hinge". penalty: weight of `gradient_penalty`, which is taken in one step of 16
+    (`penalty_share`), by chance, and then counts sixteenfold: that is as good, and cheap (Karras et
+    al. 2020, arXiv 1912.04958). augment: changes images before D sees them, real ones and fakes
+    alike; see `augment`. backward: how gradients are computed, `Accelerator.backward` for fp16.
+    lottery: the random numbers that choose the steps with a penalty; many processes share one, so
+    that they are slow in the same steps and do not wait for each other in all the rest.
     """
     if loss not in LOSSES:
-        raise ValueError(f"loss {loss!r} is unknown; choose one of {', '.join(LOSSES)}")
+        raise CourseError(f"loss {loss!r} is unknown; choose one of {', '.join(LOSSES)}")
     loss_of_discriminator, loss_of_generator = LOSSES[loss]
     augment = augment or (lambda images: images)
     fakes = generator(torch.randn(len(real), NOISE_SIZE, 1, 1, device=real.device))
@@ -294,9 +233,9 @@ def adversarial_step(
     scores = discriminator(augment(torch.cat([real, fakes.detach()])))
     on_real, on_fakes = scores.chunk(2)
     loss_D = loss_of_discriminator(on_real, on_fakes)
-    if penalty and torch.rand((), generator=lottery) < PENALTY_SHARE:
+    if penalty and torch.rand((), generator=lottery) < penalty_share:
         slope = gradient_penalty(discriminator, augment(real))
-        backward(loss_D + penalty / PENALTY_SHARE * slope)
+        backward(loss_D + penalty / penalty_share * slope)
     else:
         backward(loss_D)
     discriminator_optimiser.step()
@@ -339,9 +278,6 @@ def bce_discriminator_loss(on_real: Tensor, on_fakes: Tensor) -> Tensor:
 def bce_generator_loss(judged: Tensor) -> Tensor:
     """The article's loss with labels turned round, for scores."""
     return nn.functional.softplus(-judged).mean()
-
-
-PENALTY_SHARE = 1 / 16  # of the steps
 
 
 def gradient_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
@@ -409,6 +345,7 @@ class Recipe:
     batch_size: int
     average: float = 0.0  # decay of G's EMA; 0: paint with the last weights
     penalty: float = 0.0
+    penalty_share: float = 1 / 16  # of the steps
     flip: bool = False
     shift: float = 0.0  # of `augment`
     cutout: float = 0.0
@@ -420,9 +357,141 @@ HINGE = Recipe("hinge", "spectral", 2e-4, 4e-4, (0.0, 0.999), 64, average=0.998,
 R1 = Recipe("bce", "none", 5e-4, 5e-4, (0.0, 0.99), 32, average=0.998, penalty=10.0, flip=True)
 
 
+CALM = replace(R1, average=0.999, decay_from=0.6)  # a long, calm end
+
+# The first moments are closer together: there is more to see.
+FILM = {0, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 900}
+
+PRESETS = {
+    "faces": Preset(
+        "the course's generator, an hour on a CPU", CALM, 600_000,
+        sizes={"width": 32, "held_out": "held-out"},
+        fit={"pictures_every": FILM | set(range(1000, 100_000, 1000)), "save_every": 1000},
+        weights="faces-dcgan",
+    ),
+    "quick": Preset("seconds: it has only begun", R1, 4_000, sizes={"width": 24}),
+    "full": Preset("minutes on a GPU", replace(R1, decay_from=0.6), 1_000_000, sizes={"width": 64}),
+    "tutorial": Preset("the article's recipe", TUTORIAL, 1_000_000, sizes={"width": 64}),
+    "anime-faces": Preset(
+        "21,551 collected faces from the Hub, for a GPU", CALM, 2_000_000,
+        data="huggan/anime-faces", sizes={"width": 64},
+    ),
+}  # fmt: skip
+
+
 class Trained(NamedTuple):
     generator: Generator  # the average, where the recipe has one; ready to paint
     history: training.History
+
+
+def networks(
+    recipe: Recipe, width: int, image_size: int, seed: int
+) -> tuple[Generator, Discriminator]:
+    """G and D as a training with that seed begins: the same for recipes with the same layers."""
+    torch.manual_seed(training.derive(seed, "weights"))
+    G = Generator(NOISE_SIZE, width, image_size=image_size).apply(initialise_weights)
+    D = Discriminator(
+        width,
+        image_size=image_size,
+        normalization=recipe.normalization,
+        sigmoid=recipe.loss == "tutorial",
+    ).apply(initialise_weights)
+    return G, D
+
+
+def build(
+    data: training.Data,
+    recipe: Recipe = R1,
+    *,
+    width: int = 32,
+    image_size: int = 64,
+    seed: int = 0,
+    precision: str | None = None,
+    held_out: training.Data | str | None = None,
+) -> training.Training:
+    """A DCGAN on `data`, ready to be trained: `build(…).fit(images=600_000)`.
+
+    width: of both networks. held_out: faces D never learns from, or the name of a bundled split;
+    the history then tells what D thinks of them. The same seed gives the same first weights, noise
+    and order of pictures to every recipe. With several processes BatchNorm stays each one's own: it
+    sees as many pictures as in one. CourseError where pictures and networks differ in size.
+    """
+    side = data.tensor([0]).shape[-1] if len(data) else image_size
+    if side != image_size:
+        raise CourseError(
+            f"the pictures are {side}×{side}, the networks {image_size}×{image_size}: load them "
+            f"with size={image_size}, or give their size as image_size (32, 64 or 128)"
+        )
+    held_out = faces.load(held_out) if isinstance(held_out, str) else held_out
+    accelerator = training.make_accelerator(precision)
+    device = accelerator.device
+    if recipe.loss == "tutorial" and accelerator.mixed_precision == "fp16":
+        raise CourseError("the tutorial's step does not scale its losses, as fp16 needs: take bf16")
+    G, D = (
+        net.to(device, memory_format=torch.channels_last)  # CPUs' and GPUs' own order
+        for net in networks(recipe, width, image_size, seed)
+    )
+    average = training.EMA(G, recipe.average) if recipe.average else None
+    adam = partial(  # fused: the update in one pass
+        torch.optim.Adam, betas=recipe.betas, fused=device.type in ("cpu", "cuda")
+    )
+    G_optimiser = adam(G.parameters(), recipe.generator_rate)
+    D_optimiser = adam(D.parameters(), recipe.discriminator_rate)
+    parts = accelerator.prepare(G, D, G_optimiser, D_optimiser)
+    # The same in every process, so that all take the penalty in the same steps.
+    lottery = torch.Generator().manual_seed(training.derive(seed, "penalty"))
+    film = torch.Generator().manual_seed(training.derive(seed, "film"))
+    fixed_noise = torch.randn(64, NOISE_SIZE, generator=film).to(device)
+    result = partial(_finished, average.network if average else G, seed)
+    return training.Training(
+        step=_step(recipe, parts, accelerator.backward, lottery),
+        data=data,
+        recipe=recipe,
+        keep={
+            "generator": G,
+            "discriminator": D,
+            **({"average": average} if average else {}),
+            "generator_optimiser": parts[2],
+            "discriminator_optimiser": parts[3],
+            "lottery": lottery,
+        },
+        result=result,
+        config={"width": width, "image_size": image_size},
+        accelerator=accelerator,
+        seed=seed,
+        flip=recipe.flip,
+        schedule=training.linear_decay(recipe.decay_from) if recipe.decay_from < 1 else None,
+        pictures=lambda: paint(result(), fixed_noise),
+        watch=partial(_verdicts, D, data, held_out, device) if held_out is not None else None,
+    )
+
+
+def _step(
+    recipe: Recipe, parts: Sequence, backward: Callable[[Tensor], None], lottery: torch.Generator
+) -> training.Step:
+    """The recipe's step, with the networks and optimisers it changes."""
+    if recipe.loss == "tutorial":
+        return partial(tutorial_step, *parts)
+    changed = partial(augment, shift=recipe.shift, cutout=recipe.cutout)
+    return partial(
+        adversarial_step,
+        *parts,
+        loss=recipe.loss,
+        penalty=recipe.penalty,
+        penalty_share=recipe.penalty_share,
+        augment=changed if recipe.shift or recipe.cutout else None,
+        backward=backward,
+        lottery=lottery,
+    )
+
+
+def _finished(painter: Generator, seed: int) -> Generator:
+    """A copy to paint with, its BatchNorm statistics measured anew for these very weights."""
+    result = deepcopy(painter).requires_grad_(True)
+    statistics = torch.Generator().manual_seed(training.derive(seed, "statistics"))
+    noises = torch.randn(8, 64, NOISE_SIZE, generator=statistics)
+    training.refresh_batchnorm(result, iter(noises.to(next(result.parameters()).device)))
+    return result.eval()
 
 
 def train(
@@ -433,118 +502,40 @@ def train(
     width: int = 32,
     image_size: int = 64,
     seed: int = 0,
-    held_out: training.Data | None = None,
     precision: str | None = None,
+    held_out: training.Data | None = None,
     **options: Any,
 ) -> Trained:
-    """Train a DCGAN on `data` until it has seen `images` pictures.
+    """`build`, then train until the networks have seen `images` pictures.
 
-    width: of both networks. held_out: faces D never learns from; the history then tells what D
-    thinks of them. options: `training.fit`'s (folder, max_minutes, pictures_every, …).
-    The same seed gives the same first weights, noise and order of pictures to every recipe.
-
-    With several processes (`torchrun`, `accelerate launch`) each takes `recipe.batch_size` pictures
-    a step, and gradients are averaged: `images` are reached in so many times fewer steps, with the
-    same learning rates. BatchNorm stays each process's own: it sees as many pictures as with one.
+    options: `training.fit`'s (folder, max_minutes, pictures_every, …).
     """
-    side = data.tensor([0]).shape[-1] if len(data) else image_size
-    if side != image_size:
-        raise ValueError(
-            f"the pictures are {side}×{side}, the networks {image_size}×{image_size}: load them "
-            f"with size={image_size}, or give their size as image_size (32, 64 or 128)"
-        )
-    accelerator = training.make_accelerator(precision)
-    tutorial = recipe.loss == "tutorial"
-    if tutorial and accelerator.mixed_precision == "fp16":
-        raise ValueError("the tutorial's step does not scale its losses, as fp16 needs: take bf16")
-    torch.manual_seed(seed)
-    fixed_noise = torch.randn(64, NOISE_SIZE).to(accelerator.device)
-    G = Generator(NOISE_SIZE, width, image_size=image_size).apply(initialise_weights)
-    D = Discriminator(
-        width, image_size=image_size, normalization=recipe.normalization, sigmoid=tutorial
-    ).apply(initialise_weights)
-    G, D = (
-        net.to(accelerator.device, memory_format=torch.channels_last)  # CPUs' and GPUs' own order
-        for net in (G, D)
-    )
-    keep: dict[str, Any] = {"generator": G, "discriminator": D}
-    if recipe.average:
-        keep["average"] = training.EMA(G, recipe.average)
-    painter = keep["average"].network if recipe.average else G
-
-    def finished() -> Generator:
-        """A copy to paint with, its BatchNorm statistics measured anew for these very weights."""
-        result = Generator(NOISE_SIZE, width, image_size=image_size).to(accelerator.device)
-        result.load_state_dict(painter.state_dict())
-        noises = torch.randn(8, 64, NOISE_SIZE, generator=torch.Generator().manual_seed(seed))
-        training.refresh_batchnorm(result, iter(noises.to(accelerator.device)))
-        return result.eval()
-
-    fused = accelerator.device.type in ("cpu", "cuda")  # Adam's update in one pass
-    G_optimiser = torch.optim.Adam(G.parameters(), recipe.generator_rate, recipe.betas, fused=fused)
-    D_optimiser = torch.optim.Adam(
-        D.parameters(), recipe.discriminator_rate, recipe.betas, fused=fused
-    )
-    parts = accelerator.prepare(G, D, G_optimiser, D_optimiser)
-    keep |= {"generator_optimiser": parts[2], "discriminator_optimiser": parts[3]}
-    lottery = torch.Generator().manual_seed(seed)  # the same in every process
-    keep["lottery"] = lottery
-    if tutorial:
-        step = partial(tutorial_step, *parts)
-    else:
-        changed = partial(augment, shift=recipe.shift, cutout=recipe.cutout)
-        step = partial(
-            adversarial_step,
-            *parts,
-            loss=recipe.loss,
-            penalty=recipe.penalty,
-            augment=changed if recipe.shift or recipe.cutout else None,
-            backward=accelerator.backward,
-            lottery=lottery,
-        )
-    if recipe.decay_from < 1:
-        options["schedule"] = training.linear_decay(recipe.decay_from)
-    if held_out is not None:
-        options["watch"] = partial(_verdicts, D, data, held_out, accelerator.device)
-
-    history = training.fit(
-        step,
-        data,
-        steps=-(-images // (recipe.batch_size * accelerator.num_processes)),
-        batch_size=recipe.batch_size,
-        seed=seed,
-        flip=recipe.flip,
-        keep=keep,
-        pictures=lambda: paint(finished(), fixed_noise),
-        accelerator=accelerator,
-        **options,
-    )
-    return Trained(finished(), history)
-
-
-BUDGETS: dict[str, dict[str, Any]] = {  # of `load_or_train`; a GPU does "full"
-    "quick": {"recipe": R1, "width": 24, "images": 4_000},
-    "full": {"recipe": replace(R1, decay_from=0.6), "width": 64, "images": 1_000_000},
-}
+    plan = build(
+        data, recipe, width=width, image_size=image_size, seed=seed,
+        precision=precision, held_out=held_out,
+    )  # fmt: skip
+    history = plan.fit(images, **options)
+    return Trained(plan.result(), history)
 
 
 def load_or_train(budget: str, data: training.Data | None = None, **options: Any) -> Trained:
     """One call for all: "pretrained" loads the committed generator, the others train one on `data`.
 
     budget: "pretrained", or what `settings.budget()` says: "quick" (seconds; a narrow network that
-    has only begun) or "full" (for a GPU). options: `train`'s.
+    has only begun) or "full" (for a GPU), both as in `PRESETS`. options: `train`'s.
     """
     if budget == "pretrained":
-        about = pretrained.describe(PRETRAINED)["training"]
-        film = pretrained.film(PRETRAINED)
-        history = training.History(about["recipe"]["batch_size"], snapshots=film)
-        return Trained(pretrained.load(PRETRAINED, Generator), history)
-    if budget not in BUDGETS:
-        known = ", ".join(["pretrained", *BUDGETS])
-        raise ValueError(f"budget {budget!r} is unknown; choose one of {known}")
+        name = PRESETS["faces"].weights
+        batch_size = pretrained.describe(name)["training"]["recipe"]["batch_size"]
+        history = training.History(batch_size, snapshots=pretrained.film(name))
+        return Trained(pretrained.load(name, Generator), history)
+    if budget not in ("quick", "full"):
+        raise CourseError(f"budget {budget!r} is unknown; choose one of pretrained, quick, full")
     if data is None:
-        raise ValueError(f'a {budget} training needs data, such as faces.load("train")')
-    return train(data, **BUDGETS[budget] | options)
+        raise CourseError(f'a {budget} training needs data, such as faces.load("train")')
+    preset = PRESETS[budget]
+    chosen = {"recipe": preset.recipe, "images": preset.images, **preset.sizes}
+    return train(data, **chosen | options)
 
 
 @torch.no_grad()
@@ -553,12 +544,8 @@ def paint(generator: nn.Module, noise: Tensor) -> Tensor:
 
     In evaluation mode a picture depends on its own noise alone, not on the others of its batch.
     """
-    was_training = generator.training
-    generator.eval()
-    try:
+    with evaluating(generator):
         return generator(noise)
-    finally:
-        generator.train(was_training)
 
 
 @torch.no_grad()
@@ -567,10 +554,8 @@ def _verdicts(
 ) -> dict[str, float]:
     """D's mean verdict on faces it learns from and on faces it has never seen."""
     number = min(256, len(learnt), len(held_out))
-    discriminator.eval()
-    verdicts = {
-        name: discriminator(data.tensor(range(number)).to(device)).mean().item()
-        for name, data in (("D(x) learnt", learnt), ("D(x) held out", held_out))
-    }
-    discriminator.train()
-    return verdicts
+    with evaluating(discriminator):
+        return {
+            name: discriminator(data.tensor(range(number)).to(device)).mean().item()
+            for name, data in (("D(x) learnt", learnt), ("D(x) held out", held_out))
+        }

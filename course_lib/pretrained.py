@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course_lib import settings
-from course_lib.training import Snapshot, atomic, sha256
+from course_lib.errors import CourseError
+from course_lib.files import atomic, sha256
+from course_lib.pixels import cut_grid, image_grid
+from course_lib.training import Snapshot
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -29,7 +33,7 @@ _NUMBERS = re.compile(r"\[[\s\d.,eE+-]+\]")  # lists of numbers, to be written o
 LARGEST_FILE = 16 * 2**20  # a repository should stay quick to clone
 
 
-class PretrainedError(ValueError):
+class PretrainedError(CourseError):
     """Weights cannot be used; the message says why and what to do."""
 
 
@@ -96,7 +100,6 @@ def save(
     path = folder / f"{name}.safetensors"
     with atomic(path) as temporary:
         save_file(tensors, temporary)
-        temporary.chmod(0o644)  # safetensors writes files that only their owner may read
         size = temporary.stat().st_size
         if largest and size > largest:
             raise PretrainedError(
@@ -125,29 +128,46 @@ def film(name: str, folder: str | Path | None = None) -> list[Snapshot]:
     if about is None:
         raise PretrainedError(f"{name!r} has no film")
     path = _verified(_folder(folder) / about["file"], about["sha256"])
-    size, steps = about["size"], about["steps"]
-    strip = np.asarray(Image.open(path).convert("RGB"))
-    columns = strip.shape[1] // size
-    pictures = strip.reshape(-1, size, columns, size, 3).swapaxes(1, 2)
-    pictures = pictures.reshape(len(steps), -1, size, size, 3)
+    pictures = cut_grid(np.asarray(Image.open(path).convert("RGB")), about["size"])
+    moments = np.split(pictures, len(about["steps"]))
     return [
-        Snapshot(step, images, {name: values[i] for name, values in about["measures"].items()})
-        for i, (step, images) in enumerate(zip(steps, pictures, strict=True))
+        Snapshot(
+            step,
+            images[: about.get("faces")],  # the last row of a moment may be filled up with white
+            {name: values[i] for name, values in about["measures"].items()},
+        )
+        for i, (step, images) in enumerate(zip(about["steps"], moments, strict=True))
     ]
+
+
+def choose_moments(
+    snapshots: Sequence[Snapshot], moments: int = 25, faces: int = 32
+) -> list[Snapshot]:
+    """A film of a training: so many moments, closer together at the beginning, of a few faces.
+
+    Moments whose pictures are lost are left out; [] when there are none.
+    """
+    whole = [snapshot for snapshot in snapshots if len(snapshot.pictures)]
+    if not whole:
+        return []
+    steps = np.array([snapshot.step for snapshot in whole])
+    wanted = steps[-1] * np.linspace(0, 1, moments) ** 3
+    chosen = sorted({int(np.abs(steps - step).argmin()) for step in wanted})
+    return [replace(whole[i], pictures=whole[i].pictures[:faces]) for i in chosen]
 
 
 def _save_film(film: Sequence[Snapshot], path: Path) -> dict[str, Any]:
     """One tall picture: the moments under each other, each in rows of 8."""
-    pictures = np.concatenate([snapshot.pictures for snapshot in film])
-    size = pictures.shape[1]
-    rows = pictures.reshape(-1, 8, size, size, 3).swapaxes(1, 2)
+    grids = [image_grid(snapshot.pictures, columns=8, gap=0) for snapshot in film]
     with atomic(path) as temporary:
-        strip = Image.fromarray(rows.reshape(-1, 8 * size, 3))
+        strip = Image.fromarray(np.concatenate(grids))
         strip.save(temporary, format="WEBP", quality=85, method=6)
+    number, size = film[0].pictures.shape[:2]
     return {
         "file": path.name,
         "sha256": sha256(path),
         "size": size,
+        "faces": number,
         "steps": [snapshot.step for snapshot in film],
         "measures": {
             name: [round(snapshot.measures[name], 4) for snapshot in film]

@@ -1,4 +1,4 @@
-"""Shared by all tests: no windows, and the cores divided among pytest-xdist's workers."""
+"""Shared by all tests: no windows, and one thread for each of pytest-xdist's workers."""
 
 import os
 
@@ -8,9 +8,8 @@ import pytest
 
 mpl.use("Agg")  # here only: as an environment variable it would take the lessons' figures too
 
-workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-if workers > 1:
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # threads of several would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`course train dcgan`: from the data to a picture, and what it says when something is wrong."""
 
 import io
+import itertools
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from course_lib import cli, dcgan, faces, pretrained, training
+from course_lib import cli, dcgan, faces, judge, pretrained, settings, training
 
 
 @pytest.fixture(autouse=True)
@@ -172,10 +173,10 @@ def test_profile_says_where_the_time_goes():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--preset", "anime"], "there is no preset 'anime'; the presets are\n  quick  "),
+        (["--preset", "anime"], "there is no preset 'anime'; the presets are\n  faces  "),
         (["--data", "no such folder/at all"], "There is no data set 'no such folder/at all'"),
         (["--data", "drawn:many"], "give a number of faces, such as drawn:20000"),
-        (["--size", "128"], "the bundled faces have 64 pixels, not 128: take --data drawn:6000"),
+        (["--size", "128"], "bundled faces have 64 pixels, not 128"),
         (["--size", "50", "--data", "drawn:40"], "image_size 50 is not possible; choose one of"),
         (["--precision", "float8"], "precision 'float8' is unknown; choose"),
         (["--batch-size", "6000"], "a batch of 6000 is more than the 5400 images there are"),
@@ -208,5 +209,76 @@ def test_sigterm_saves_and_the_command_goes_on():
     said, _ = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED
     (step,) = map(int, re.findall(r"Stopped after step (\d+) of .*; saved in run", said))
-    assert training.Checkpoints("run", {}, {}).steps() == [step]
+    assert training.Checkpoints("run").steps() == [step]
     assert f"going on after step {step:,}" in train("--images", 32 * (step + 1), "--out", "run")
+
+
+def test_version():
+    assert re.fullmatch(r"course \d+\.\d+\.\d+\n", course("--version"))
+
+
+def test_help_names_what_can_be_trained():
+    said = course("train", "--help")
+    assert "dcgan" in said
+    assert "judge" in said
+    assert cli.rooms() == ["dcgan", "judge"]
+
+
+def test_what_cannot_be_trained():
+    said = course("train", "cyclops", status=1)
+    assert "there is nothing to train named 'cyclops'; known: dcgan, judge" in said
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def broken(*_words, **_options):
+        raise ValueError("a mistake of the course's own")
+
+    monkeypatch.setattr(dcgan, "build", broken)
+    result = CliRunner().invoke(cli.app, ["train", "dcgan", "--preset", "quick"])
+    assert isinstance(result.exception, ValueError)
+    assert "Error:" not in result.output
+
+
+def test_ctrl_c_in_the_last_step_still_writes_the_generator(monkeypatch):
+    steps = itertools.count(1)
+    step = dcgan.adversarial_step
+
+    def interrupted_at_last(*words, **options):
+        if next(steps) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*words, **options)
+
+    monkeypatch.setattr(dcgan, "adversarial_step", interrupted_at_last)
+    train("--images", 64, "--out", "run")
+    assert pretrained.names("run") == ["generator"]
+
+
+def test_the_judge_is_trained_by_its_room_and_presets_alone(tmp_path):
+    """A new training is added in one place: nothing outside course_lib/judge knows of this one."""
+    words = ["--preset", "quick", "--images", 256, "--width", 4, "--out", "run"]
+    said = course("train", "judge", *words)
+    assert "bundled: 5,400 pictures of 64 px" in said
+    assert 'pretrained.load("judge", judge.Judge, "run")' in said
+    assert isinstance(pretrained.load("judge", judge.Judge, "run"), judge.Judge)
+    assert pretrained.describe("judge", "run")["training"]["recipe"]["weight_decay"] == 0.02
+    for text in (cli.Path(cli.__file__), *cli.Path(training.__file__).parent.glob("*.py")):
+        assert "judge" not in text.read_text().lower().replace("course_lib.judge", "")
+    assert "judge has no --size" in course("train", "judge", "--size", 32, status=1)
+
+
+def test_export_writes_weights_film_and_the_very_command(monkeypatch, tmp_path):
+    """Into a copy of the course's data folder, with a shorter training than the preset's."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("faces.parquet", "anime-face-words.json", "anime-face.json"):
+        (data / name).symlink_to(settings.data_dir() / name)
+    monkeypatch.setattr(settings, "data_dir", lambda: data)
+    words = ["--preset", "faces", "--width", 4, "--images", 640, "--precision", "no", "--export"]
+    said = course("train", "dcgan", *words, "--out", "run")
+    assert 'pretrained.load("faces-dcgan", dcgan.Generator)' in said
+    about = pretrained.describe("faces-dcgan")
+    expected = "course train dcgan --preset faces --images 640 --width 4 --precision no --export"
+    assert about["training"]["command"] == expected
+    assert about["film"]["steps"] == [0, 10, 20]
+    assert set(about["film"]["measures"]) == {"D(x) learnt", "D(x) held out"}
+    assert "no --export" in course("train", "dcgan", "--preset", "quick", "--export", status=1)

@@ -1,12 +1,14 @@
 """Weights come back as they were saved; what is not what the manifest says is not loaded."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from course_lib import dcgan, pretrained, settings
+from course_lib import cli, dcgan, pretrained, settings
+from course_lib.files import sha256
 from course_lib.training import Snapshot
 
 
@@ -51,6 +53,28 @@ def test_film_comes_back_in_order(saved):
     assert first.measures == {"D(x) learnt": 0.5}
 
 
+@pytest.mark.parametrize("number", [1, 7, 12])
+def test_film_of_any_number_of_faces(tmp_path, number):
+    pictures = np.arange(number, dtype=np.uint8)[:, None, None, None] * 20
+    pictures = np.broadcast_to(pictures, (number, 16, 16, 3)).copy()
+    film = [Snapshot(0, pictures), Snapshot(10, pictures[::-1].copy())]
+    generator = dcgan.Generator(width=4, image_size=32)
+    pretrained.save("small", generator, config={}, training={}, film=film, folder=tmp_path)
+    for before, after in zip(film, pretrained.film("small", tmp_path), strict=True):
+        assert after.pictures.shape == before.pictures.shape
+        assert np.abs(after.pictures.astype(int) - before.pictures).max() < 8
+
+
+def test_a_film_shows_the_beginning_closely_and_no_moment_without_pictures():
+    steps = [0, 1, 2, 3, 5, 8, 20, 50, 100]
+    snapshots = [Snapshot(step, np.zeros((40, 8, 8, 3), np.uint8)) for step in steps]
+    snapshots[1] = Snapshot(1, np.zeros((0, 8, 8, 3), np.uint8))  # its file is lost
+    film = pretrained.choose_moments(snapshots, moments=5, faces=6)
+    assert [moment.step for moment in film] == [0, 2, 8, 50, 100]
+    assert film[0].pictures.shape == (6, 8, 8, 3)
+    assert pretrained.choose_moments(snapshots[1:2]) == []
+
+
 def test_unknown_name_lists_the_known_ones(saved):
     with pytest.raises(pretrained.PretrainedError, match="named 'smal'; known names: small"):
         pretrained.load("smal", dcgan.Generator, saved[0])
@@ -84,7 +108,7 @@ def test_pickle_with_the_right_hash_is_not_loaded(saved):
     path = folder / "small.safetensors"
     torch.save(generator.state_dict(), path)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["small"]["sha256"] = pretrained.sha256(path)
+    manifest["small"]["sha256"] = sha256(path)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(pretrained.PretrainedError, match="does not fit Generator"):
         pretrained.load("small", dcgan.Generator, folder)
@@ -140,8 +164,23 @@ def test_committed_weights_are_whole_and_small(name):
     for part in (about, about.get("film")):
         if part:
             path = settings.data_dir() / "weights" / part["file"]
-            assert pretrained.sha256(path) == part["sha256"]
+            assert sha256(path) == part["sha256"]
             assert path.stat().st_size <= pretrained.LARGEST_FILE
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_the_manifest_names_the_command_that_makes_these_weights_again(name):
+    took = pretrained.describe(name)["training"]
+    if took["command"].startswith("python benchmarks/gan.py"):
+        return  # tests/test_benchmarks.py runs it
+    course, train, room, *options = took["command"].split()
+    assert (course, train) == ("course", "train")
+    options = dict(zip(options[:-1:2], options[1::2], strict=True))
+    _, _, preset = cli._preset(room, options["--preset"])
+    assert preset.weights == name
+    assert json.loads(json.dumps(dataclasses.asdict(preset.recipe))) == took["recipe"]
+    assert options["--precision"] == took["precision"]
+    assert float(options["--minutes"]) == took["minutes"]
 
 
 def test_committed_generator_paints_varied_colourful_faces():

@@ -108,14 +108,14 @@ def test_two_processes_and_a_failure_in_processes_of_their_own(scale, tmp_path):
     assert 0 < found["memory before"] <= found["memory"]
     assert scale.images_a_second(found) > 0
     assert scale.measure_apart(replace(small, size=33), options) == {
-        "error": "ValueError: image_size 33 is not possible; choose one of 32, 64, 128"
+        "error": "course_lib.errors.CourseError: image_size 33 is not possible; choose one of 32, 64, 128"
     }
 
 
-def test_what_is_measured_is_the_step_of_dcgan_train(scale, measure_here, monkeypatch):
+def test_what_is_measured_is_the_training_of_dcgan(scale, measure_here, monkeypatch):
     """The same losses as `dcgan.train` alone has, and the penalty only where it is asked for."""
     seen, penalties = [], []
-    fit, penalty = scale.training.fit, dcgan.gradient_penalty
+    fit, penalty = scale.training.Training.fit, dcgan.gradient_penalty
 
     def noting_fit(*words, **options):
         penalties.append(0)
@@ -126,18 +126,16 @@ def test_what_is_measured_is_the_step_of_dcgan_train(scale, measure_here, monkey
         penalties[-1] += 1
         return penalty(*words)
 
-    monkeypatch.setattr(scale.training, "fit", noting_fit)
+    monkeypatch.setattr(scale.training.Training, "fit", noting_fit)
     monkeypatch.setattr(dcgan, "gradient_penalty", noting_penalty)
     row = scale.Row(4, 32, 4, "no")
-    options = argparse.Namespace(device="cpu", seconds=1e-6)
-    measure_here(row, options)
+    measure_here(row, argparse.Namespace(device="cpu", seconds=1e-6))
     steps = 1 + scale.BLOCKS
     assert [history.steps for history in seen] == [3, 3, steps] * 2
     assert penalties == [0, 0, 0, 3, 3, steps]
 
     noise = np.random.default_rng(0).integers(0, 256, (scale.PICTURES, 32, 32, 3), dtype=np.uint8)
-    monkeypatch.setattr(dcgan, "PENALTY_SHARE", 0.0)
-    recipe = replace(dcgan.R1, batch_size=4)
+    recipe = replace(dcgan.R1, batch_size=4, penalty=0.0)
     options = {"width": 4, "image_size": 32, "precision": "no", "progress": False}
     alone = dcgan.train(faces.Faces(noise), recipe, images=12, **options).history
     assert seen[0].losses == alone.losses
@@ -173,54 +171,6 @@ def test_speed_and_cost_put_steps_with_and_without_the_penalty_together(scale):
     row = scale.Row(4, 32, 4, "no", processes=2)
     assert scale.cost(row, found, 0.25, "cpu") == pytest.approx(1000 * (0.75 * 0.2 + 0.25 * 1))
     assert scale.cost(row, found, 0, "cuda") == pytest.approx(1000 * 2 / 5)
-
-
-def test_the_computed_section_follows_from_what_was_measured(scale):
-    title = "Computed, not measured: a million pictures of 128 px"
-    printed = scale.expectations(32, speed=50, reached=0.9, decoding=0.001)
-    rows = rows_of(printed, title)
-    assert rows["one process, as measured here"] == ["32", "50", "5.56 h"]
-    assert rows["2 processes (a)"] == ["32", "90", "3.09 h"]
-    assert rows["8 processes (a)"] == ["32", "292", "57.2 min"]  # 8 · 50 · 0.9³
-    assert "(90 %)³ = 72.9 %" in printed
-    assert "49 GB" in printed
-    assert "takes 4 ms of a core" in printed
-
-    lines = [line for line in printed.splitlines() if line.startswith("| 8 A100 (b) | 128")]
-    speeds = [value(speed) for speed in lines[0].split(" | ")[2].split(" – ")]
-    plain, penalised = scale.flop_per_image(128, 128)
-    of_image = (15 * plain + penalised) / 16
-    expected = [8 * share * 312e12 / of_image for share in (0.01, 0.2)]
-    assert speeds == pytest.approx(expected, rel=0.01)
-    assert f"{speeds[1] * 0.004:.3g} cores" in printed
-
-    nothing = scale.expectations(32)
-    assert list(rows_of(nothing, title)) == ["1 A100 (b)", "8 A100 (b)"]
-    assert "(a)" not in nothing
-    assert "disk" not in nothing
-
-
-def test_computed_takes_its_numbers_from_the_rows(scale, monkeypatch):
-    def result(seconds, reading=0):
-        kind = {"seconds an image": [seconds]}
-        return {"plain": kind, "penalised": kind, "reading": [reading]}
-
-    options = argparse.Namespace(device="cpu", precision="no")
-    plan = scale.tables(scale.FULL, options)
-    found = {
-        plan["data"]["in memory"]: result(0.01),
-        plan["data"]["from the disk, 0 workers"]: result(0.012, 0.002),
-        plan["size"]["128 px"]: result(0.05),
-        plan["processes"]["2 processes of 1 thread"]: result(0.00625),
-    }
-    told = {}
-    monkeypatch.setattr(scale, "expectations", lambda *words: told.update(words=words))
-    scale.computed(plan, found)
-    assert told["words"] == pytest.approx((32, 20, 0.8, 0.002))
-    found[plan["processes"]["2 processes of 1 thread"]] = {"error": "of two processes"}
-    del found[plan["size"]["128 px"]]
-    scale.computed(plan, found)
-    assert told["words"][1:3] == (None, None)
 
 
 def test_the_program_measures_a_row_that_it_is_given(scale, tmp_path):

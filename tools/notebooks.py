@@ -21,9 +21,11 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 BADGE = "https://colab.research.google.com/github/{repository}/blob/{branch}/notebooks/{name}"
 SETUP_CELL = """\
-# Colab: install the course (torch and numpy stay as they are). Elsewhere: nothing to do.
+# Colab: install the course (torch and numpy stay as they are). Elsewhere: only a setting.
+import os
 import sys
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave their core to others
 if "google.colab" in sys.modules:
     %pip install -q --no-deps dicebear-core dicebear-schema resvg-py torch-fidelity {archive}"""
 ARCHIVE = "https://github.com/{repository}/archive/{branch}.zip"

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import pytest
 import torch
 from small import Small
 
 from course_lib import training
+from course_lib.training import loop
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits and signals")
 
@@ -38,7 +40,7 @@ def disk(tmp_path):
 def only_saved(folder: Path, steps: list[int]) -> bool:
     """Whole checkpoints at these steps, and nothing half written."""
     unfinished = list(folder.rglob(".step-*"))
-    return training.Checkpoints(folder, {}, {}).steps() == steps and not unfinished
+    return training.Checkpoints(folder).steps() == steps and not unfinished
 
 
 def test_full_disk(few_faces, disk):
@@ -90,7 +92,7 @@ def test_a_file_is_no_folder(few_faces, tmp_path):
 
 
 def test_two_trainings_do_not_share_a_folder(few_faces, tmp_path):
-    checkpoints = training.Checkpoints(tmp_path, {}, {})
+    checkpoints = training.Checkpoints(tmp_path)
     with (
         checkpoints.in_use(),
         pytest.raises(training.CheckpointError, match="another training is writing to"),
@@ -132,7 +134,7 @@ def test_second_ctrl_c_interrupts_at_once_and_says_what_is_saved(
     capsys,
     monkeypatch,
 ):
-    monkeypatch.setattr(training, "AT_ONCE", 0.0)
+    monkeypatch.setattr(loop, "AT_ONCE", 0.0)
     small = Small()
 
     def step(batch):
@@ -162,7 +164,7 @@ def test_a_drive_without_locks_is_used_with_a_warning(few_faces, tmp_path, monke
     def no_locks(*_words, **_options):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(training.FileLock, "acquire", no_locks)
+    monkeypatch.setattr(filelock.FileLock, "acquire", no_locks)
     with pytest.warns(UserWarning, match="knows no locks"):
         Small().fit(few_faces, 2, folder=tmp_path)
-    assert training.Checkpoints(tmp_path, {}, {}).steps() == [2]
+    assert training.Checkpoints(tmp_path).steps() == [2]

@@ -105,7 +105,7 @@ def test_torchrun_spreads_the_command_and_one_process_can_go_on(tmp_path):
     )  # fmt: skip
     assert "going on after step 20" in said
     assert "960 pictures" in said
-    assert training.Checkpoints(out, {}, {}).steps() == [20, 30]
+    assert training.Checkpoints(out).steps() == [20, 30]
 
 
 def test_accelerate_config_default_and_launch(tmp_path):
@@ -138,4 +138,4 @@ def test_two_processes_are_stopped_in_order(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to its whole group
     said, _ = process.communicate(timeout=60)
     (stopped,) = re.findall(r"Stopped after step (\d+) of", said)
-    assert training.Checkpoints(out, {}, {}).steps()[-1] == int(stopped)
+    assert training.Checkpoints(out).steps()[-1] == int(stopped)

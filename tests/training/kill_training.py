@@ -1,11 +1,11 @@
 """Kill a training again and again; does it end where an undisturbed one ends?
 
-    python tests/kill_training.py --times 20
+    python tests/training/kill_training.py --times 20
 
 `course train dcgan` is killed (SIGKILL: nothing can be tidied up) at random moments: while it
 starts, in a step, while it writes. Each time the same command goes on. At the end every number of
 the last checkpoint, losses, weights, averages, moments and random numbers, must be equal to those
-of a training that nobody disturbed. tests/test_kill.py does it a few times.
+of a training that nobody disturbed. tests/training/test_kill.py does it a few times.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def command(out: Path, steps: int) -> list[str]:
 
 
 def newest(out: Path) -> int:
-    return max(training.Checkpoints(out, {}, {}).steps(), default=0)
+    return max(training.Checkpoints(out).steps(), default=0)
 
 
 def start(out: Path, steps: int) -> subprocess.Popen:

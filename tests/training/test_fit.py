@@ -12,7 +12,9 @@ import torch
 from small import Small, small_networks
 from torch import nn
 
-from course_lib import dcgan, training
+from course_lib import dcgan, settings, training
+from course_lib.files import digest, sha256
+from course_lib.training.parts import restore_state, state_of
 
 
 @pytest.fixture(autouse=True)
@@ -78,16 +80,13 @@ def test_whole_training_with_the_tutorials_recipe_is_the_articles(few_faces):
     recipe = dcgan.Recipe("tutorial", "batch", 2e-4, 2e-4, (0.5, 0.999), batch_size=8)
     history = small(recipe, images=48).history
 
-    torch.manual_seed(3)
-    torch.randn(64, dcgan.NOISE_SIZE)  # the fixed noise comes first
-    G = dcgan.Generator(width=4, image_size=32).apply(dcgan.initialise_weights)
-    D = dcgan.Discriminator(width=4, image_size=32).apply(dcgan.initialise_weights)
+    G, D = dcgan.networks(recipe, width=4, image_size=32, seed=3)
     batches = []
     training.fit(
         lambda batch: batches.append(batch.clone()) or {"loss": 0.0},
         few_faces, steps=6, batch_size=8, seed=3, progress=False,
     )  # fmt: skip
-    torch.manual_seed(3)
+    torch.manual_seed(training.derive(3, "noise", 0))
     expected = articles_loop(G, D, batches, 2e-4, (0.5, 0.999))
     ours = list(zip(*history.losses.values(), strict=True))
     assert np.abs(np.array(ours) - np.array(expected)).max() < 1e-4
@@ -262,7 +261,7 @@ def test_time_limit_ends_in_order(few_faces, tmp_path):
     history = Small().fit(few_faces, 10**6, max_minutes=0.5 / 60, folder=tmp_path)
     assert history.stopped == "out of time"
     assert 0 < history.steps < 10**6
-    assert training.Checkpoints(tmp_path, {}, {}).steps() == [history.steps]
+    assert training.Checkpoints(tmp_path).steps() == [history.steps]
 
 
 def test_the_given_clock_is_the_one_that_counts(few_faces):
@@ -300,7 +299,7 @@ def test_unknown_precision():
     [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "no")],
 )
 def test_bf16_only_where_the_processor_has_it(monkeypatch, able, precision):
-    monkeypatch.setattr(training.settings, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(settings, "device", lambda: torch.device("cpu"))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     assert training.fast_precision() == precision
     assert training.make_accelerator("auto").mixed_precision == precision
@@ -430,8 +429,8 @@ def test_nothing_pickled_is_ever_loaded(few_faces, tmp_path):
     torch.save({"generator/main.0.weight": torch.zeros(1)}, path)
     about = json.loads((tmp_path / "step-00000002.json").read_text())
     about.pop("sha256")
-    about["tensors_sha256"] = training.sha256(path)
-    about["sha256"] = training._digest(about)
+    about["tensors_sha256"] = sha256(path)
+    about["sha256"] = digest(about)
     (tmp_path / "step-00000002.json").write_text(json.dumps(about))
     with (
         pytest.warns(UserWarning, match="cannot be read"),
@@ -464,7 +463,7 @@ def test_nan_stops_and_names_the_last_good_checkpoint(few_faces, tmp_path):
     )
     with pytest.raises(training.BadLossError, match=message):
         small.fit(few_faces, 20, step=step, folder=tmp_path, save_every=2)
-    assert training.Checkpoints(tmp_path, {}, {}).steps() == [2, 4]
+    assert training.Checkpoints(tmp_path).steps() == [2, 4]
 
     lower = Small(rate=5e-4)  # what the message says to try
     assert lower.fit(few_faces, 6, folder=tmp_path).steps == 6
@@ -577,10 +576,10 @@ def test_a_part_that_cannot_be_kept_is_refused_before_the_first_step(few_faces):
 
 def test_scale_of_fp16_goes_into_checkpoints_and_back():
     one, other = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (8.0, 4.0))
-    state = json.loads(json.dumps(training._state_of(one)))
-    training._restore_state(other, state)
+    state = json.loads(json.dumps(state_of(one)))
+    restore_state(other, state)
     assert other.get_scale() == 8.0
-    training._restore_state(other, {})
+    restore_state(other, {})
     assert other.get_scale() == 8.0
 
 

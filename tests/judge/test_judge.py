@@ -2,7 +2,6 @@
 
 import math
 import re
-import runpy
 import sys
 
 import numpy as np
@@ -11,7 +10,8 @@ import torch
 
 from course_lib import faces, judge, pretrained, settings
 from course_lib.captions import HIDDEN
-from course_lib.judge import JudgeError
+from course_lib.judge import JudgeError, learning, trust
+from course_lib.judge import reading as reading_room
 
 CARD = settings.data_dir() / "weights" / "README.md"
 # Measured under blur, noise, shift and jitter, less two faces: the worst is the ribbon's colour,
@@ -118,7 +118,7 @@ def test_hidden_is_as_sure_as_what_hides_it():
     probabilities["eye_shape"][0, closed] = 0.9
     probabilities["eye_shape"][1, 0] = 0.9
     probabilities["eye_color"] = np.tile([0.7, 0.3] + [0.0] * 8, (2, 1))
-    reading = judge._named(probabilities, values)
+    reading = reading_room._named(probabilities, values)
     assert [names["eye_color"] for names in reading.names] == [HIDDEN, values["eye_color"][0]]
     assert reading.confidence["eye_color"] == pytest.approx([0.9, 0.7 * 0.98])
 
@@ -241,10 +241,10 @@ def test_disturbances_keep_shape_and_range(held_out):
 @pytest.mark.parametrize(("spoilt", "status"), [(False, 0), (True, 1)])
 def test_command_ends_with_the_verdict(monkeypatch, capsys, rows, spoilt, status):
     wrong = [row | {"met": False} for row in rows]
-    monkeypatch.setattr(judge, "report", lambda known: (wrong if spoilt else rows, not spoilt))
+    monkeypatch.setattr(trust, "report", lambda known: (wrong if spoilt else rows, not spoilt))
     monkeypatch.setattr(sys, "argv", ["judge"])
     with pytest.raises(SystemExit) as ended:
-        judge.main()
+        trust.main()
     assert ended.value.code == status
     printed = capsys.readouterr().out
     assert printed.count(" NO") == (len(rows) if spoilt else 0)
@@ -254,15 +254,10 @@ def test_command_ends_with_the_verdict(monkeypatch, capsys, rows, spoilt, status
 # The training
 
 
-@pytest.fixture(scope="module")
-def trainer() -> dict:
-    return runpy.run_path(str(settings.data_dir() / "train_judge.py"))
-
-
-def test_augmentation_keeps_the_colours(trainer, held_out):
+def test_augmentation_keeps_the_colours(held_out):
     torch.manual_seed(0)
     images = held_out[:64].tensor()
-    changed = trainer["augment"](images.clone())
+    changed = learning.augment(images.clone())
     assert changed.shape == images.shape
     assert changed.abs().max() <= 1
     means, before = changed.mean((2, 3)), images.mean((2, 3))
@@ -270,10 +265,41 @@ def test_augmentation_keeps_the_colours(trainer, held_out):
     assert (changed - images).abs().mean() > 0.05
 
 
-def test_held_out_face_among_the_training_faces_is_found(trainer, held_out):
-    distance = trainer["distance_to_nearest"]
+def test_held_out_face_among_the_training_faces_is_found(held_out):
+    distance = learning.distance_to_nearest
     assert distance(held_out[:50], [held_out[40:60]]) == 0
     renamed = held_out[40:60].images.copy()
     copies = faces.Faces(renamed, seeds=[f"other-{i}" for i in range(20)])
     assert distance(held_out[:50], [copies]) < 0.01
-    assert distance(held_out[:50], [held_out[100:400]]) > trainer["APART"]
+    assert distance(held_out[:50], [held_out[100:400]]) > learning.APART
+
+
+def test_a_judge_learns_calibrates_itself_and_goes_on_exactly(held_out, tmp_path):
+    recipe = judge.Recipe(drawn=(), validation=((103, 20),), batch_size=16)
+
+    def train():
+        plan = judge.build(faces.load("train")[:64], recipe, width=4, hidden=8, precision="no")
+        history = plan.fit(96, folder=tmp_path, save_every=3, progress=False)
+        return plan.result(), history, plan
+
+    network, history, plan = train()
+    for last in tmp_path.glob("step-00000006.*"):
+        last.unlink()  # as if it had been killed after the third step
+    resumed, again, _ = train()
+    assert history.losses == again.losses
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+    assert history.losses["loss"][-1] < history.losses["loss"][0]
+    assert (network.temperature != 1).any()
+    figures = plan.figures(network)
+    assert figures["accuracy_held_out"].keys() == faces.attribute_values().keys()
+
+
+def test_faces_that_nobody_has_described_are_refused(few_faces):
+    with pytest.raises(JudgeError, match="the judge has to be told: take bundled"):
+        judge.build(few_faces)
+
+
+def test_a_judge_that_learns_the_held_out_faces_is_refused(held_out):
+    with pytest.raises(JudgeError, match="held-out face is among the training faces"):
+        judge.build(held_out, judge.Recipe(drawn=()))

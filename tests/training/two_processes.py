@@ -1,4 +1,4 @@
-"""What tests/test_processes.py runs in two processes: `torchrun --nproc_per_node 2 … FOLDER`.
+"""What test_processes.py runs in two processes: `torchrun --nproc_per_node 2 … FOLDER`.
 
 Also the same in one process with the doubled batch, in which it replays the noise of the two. It is
 the real `dcgan.adversarial_step` in the real `training.fit`; only BatchNorm is left out of G, since
@@ -7,6 +7,7 @@ it looks at a process's own images.
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,6 @@ def without_batchnorm(network: nn.Module) -> nn.Module:
 
 def adversarial(batch_size: int, replayed: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
     """A few steps; returns losses, weights, the average, and the noise that G was given."""
-    dcgan.PENALTY_SHARE = 0.5  # so that a few steps have some with the penalty and some without
     accelerator = training.make_accelerator("no")
     torch.manual_seed(1)
     G = without_batchnorm(dcgan.Generator(width=4, image_size=32))
@@ -49,8 +49,11 @@ def adversarial(batch_size: int, replayed: torch.Tensor | None = None) -> dict[s
     optimisers = [torch.optim.Adam(net.parameters(), 1e-3, (0.0, 0.99)) for net in (G, D)]
     parts = accelerator.prepare(G, D, *optimisers)
     lottery = torch.Generator().manual_seed(3)
+    step = partial(  # so that a few steps have some with the penalty and some without
+        dcgan.adversarial_step, *parts, loss="bce", penalty=10, penalty_share=0.5, lottery=lottery
+    )
     history = training.fit(
-        lambda real: dcgan.adversarial_step(*parts, real, loss="bce", penalty=10, lottery=lottery),
+        step,
         FACES,
         steps=STEPS,
         batch_size=batch_size,
