@@ -108,7 +108,8 @@ def test_two_processes_and_a_failure_in_processes_of_their_own(scale, tmp_path):
     assert 0 < found["memory before"] <= found["memory"]
     assert scale.images_a_second(found) > 0
     assert scale.measure_apart(replace(small, size=33), options) == {
-        "error": "course_lib.errors.CourseError: image_size 33 is not possible; choose one of 32, 64, 128"
+        "error": "course_lib.errors.CourseError: image_size 33 is not possible; "
+        "choose one of 32, 64, 128"
     }
 
 
