@@ -66,7 +66,7 @@ def deeper(width, doublings=1, last=nn.Tanh, fewer=2):
         (lambda width: 3, "an object of type int"),
         (
             lambda width: dcgan.Generator(image_size=100),
-            "ValueError: image_size 100 is not possible",
+            "CourseError: image_size 100 is not possible",
         ),
     ],
 )
