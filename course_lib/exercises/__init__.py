@@ -14,19 +14,3 @@ from course_lib.exercises.lesson_2 import (
     variety,
 )
 from course_lib.exercises.lesson_3 import discriminator_step, generator_step, moving_average, walk
-
-__all__ = [
-    "Verdict",
-    "balance_restored",
-    "collapse",
-    "cure",
-    "deeper_generator",
-    "discriminator_block",
-    "discriminator_loss",
-    "discriminator_step",
-    "generator_step",
-    "moving_average",
-    "output_side",
-    "variety",
-    "walk",
-]

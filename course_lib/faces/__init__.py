@@ -25,20 +25,3 @@ from course_lib.faces.drawing import render
 from course_lib.faces.finding import find
 from course_lib.faces.streamed import Streamed, stream
 from course_lib.faces.table import Faces, load, read
-
-__all__ = [
-    "Captioned",
-    "Faces",
-    "FacesError",
-    "Streamed",
-    "attribute_values",
-    "captions",
-    "find",
-    "fits",
-    "from_folder",
-    "from_hub",
-    "load",
-    "read",
-    "render",
-    "stream",
-]

@@ -32,30 +32,3 @@ from course_lib.training.machine import derive, fast_precision, few_threads, mak
 from course_lib.training.parts import linear_decay, one_cycle
 from course_lib.training.plan import Preset, Training, took
 from course_lib.training.watching import TensorBoard, step_profiler
-
-__all__ = [
-    "EMA",
-    "BadLossError",
-    "Batches",
-    "CheckpointError",
-    "Checkpoints",
-    "Data",
-    "History",
-    "OutOfMemoryError",
-    "Preset",
-    "Snapshot",
-    "Step",
-    "TensorBoard",
-    "Training",
-    "TrainingError",
-    "derive",
-    "fast_precision",
-    "few_threads",
-    "fit",
-    "linear_decay",
-    "make_accelerator",
-    "one_cycle",
-    "refresh_batchnorm",
-    "step_profiler",
-    "took",
-]

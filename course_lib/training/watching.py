@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,15 @@ STOPS = ("", "out of time", "interrupted")  # why a training ended before its la
 ASK_EVERY = 5.0  # seconds; `torchrun` kills what has not ended 30 s after Ctrl-C
 
 
+@dataclass
 class Recorder:
     """Collects losses on the device and moves them to the history now and then."""
 
-    def __init__(
-        self,
-        history: History,
-        rates: list[list[float]],
-        checkpoints: Checkpoints,
-        accelerator: Accelerator,
-    ):
-        self.history, self.rates, self.checkpoints = history, rates, checkpoints
-        self.accelerator = accelerator
-        self.waiting: list[dict[str, Tensor]] = []
+    history: History
+    rates: list[list[float]]
+    checkpoints: Checkpoints
+    accelerator: Accelerator
+    waiting: list[dict[str, Tensor]] = field(default_factory=list)
 
     def add(self, losses: Mapping[str, Tensor | float]) -> None:
         if not isinstance(losses, Mapping) or not losses:
@@ -193,20 +190,16 @@ class Reporter:
             print(f"Stopped after step {self.history.steps} of {self.steps}; {where}.")
 
 
+@dataclass
 class Album:
     """Pictures and measures at the moments that were asked for, into history and checkpoints."""
 
-    def __init__(
-        self,
-        history: History,
-        pictures: Callable[[], Tensor] | None,
-        watch: Callable[[], Mapping[str, float]] | None,
-        every: int | Collection[int],
-        checkpoints: Checkpoints,
-        accelerator: Accelerator,
-    ):
-        self.history, self.pictures, self.watch, self.every = history, pictures, watch, every
-        self.checkpoints, self.accelerator = checkpoints, accelerator
+    history: History
+    pictures: Callable[[], Tensor] | None
+    watch: Callable[[], Mapping[str, float]] | None
+    every: int | Collection[int]
+    checkpoints: Checkpoints
+    accelerator: Accelerator
 
     def is_moment(self, done: int) -> bool:
         if isinstance(self.every, int):
