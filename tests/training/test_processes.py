@@ -121,7 +121,7 @@ def test_accelerate_config_default_and_launch(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to wait for")
 def test_two_processes_are_stopped_in_order(tmp_path):
     out = tmp_path / "run"
-    words = [*TORCHRUN, *TRAIN, "--images", 10**7, "--save-every", 100, "--out", out]
+    words = [*TORCHRUN, *TRAIN, "--images", 10**7, "--save-every", 10, "--out", out]
     process = subprocess.Popen(
         [str(word) for word in words],
         env=ENVIRONMENT,
