@@ -255,7 +255,7 @@ def test_lesson_keeps_the_rules(lesson):
 
 
 def test_library_uses_widgets_that_work_everywhere():
-    for path in (notebooks.ROOT / "course_lib").glob("*.py"):
+    for path in (notebooks.ROOT / "course_lib").rglob("*.py"):
         assert not FRAGILE.search(path.read_text(encoding="utf-8")), path.name
 
 

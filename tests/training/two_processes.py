@@ -99,7 +99,9 @@ def main() -> None:
         whole(12 * BATCH, own)
     except training.CheckpointError as error:
         (folder / f"refused-{rank}.txt").write_text(str(error))
-    training.make_accelerator("no").end_training()  # else the processes may end at odds, and abort
+    accelerator = training.make_accelerator("no")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
 if __name__ == "__main__":
