@@ -221,12 +221,12 @@ def test_help_names_what_can_be_trained():
     said = course("train", "--help")
     assert "dcgan" in said
     assert "judge" in said
-    assert cli.rooms() == ["dcgan", "judge"]
+    assert cli.rooms() == ["dcgan", "judge", "text"]
 
 
 def test_what_cannot_be_trained():
     said = course("train", "cyclops", status=1)
-    assert "there is nothing to train named 'cyclops'; known: dcgan, judge" in said
+    assert "there is nothing to train named 'cyclops'; known: dcgan, judge, text" in said
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

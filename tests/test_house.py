@@ -16,7 +16,7 @@ ROOT = Path(course_lib.__file__).parent
 FLOORS = [
     {"cli"},
     {"exercises", "widgets"},
-    {"toy", "dcgan"},  # the lessons' rooms; the later ones may use the earlier
+    {"toy", "dcgan", "text"},  # the lessons' rooms; the later ones may use the earlier
     {"judge", "metrics", "faults"},
     {"plots", "tracing"},
     {"pretrained"},

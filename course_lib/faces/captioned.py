@@ -84,7 +84,7 @@ class Captioned:
         images, numbers = self.pictures.take(indices)
         captions = [self.caption(i) for i in numbers.tolist()]
         drawn = self.drawn[numbers].astype(np.int64)
-        said = np.array([_in_numbers(facts) for _, facts in captions], np.int64)
+        said = np.array([in_numbers(facts) for _, facts in captions], np.int64)
         said = said.reshape(drawn.shape)  # of none, too
         tokens = self.encode([text for text, _ in captions])
         return pixels.to_float(images), tokens, torch.from_numpy(said), torch.from_numpy(drawn)
@@ -139,7 +139,7 @@ def _in_words(values: np.ndarray) -> dict[str, str]:
     }
 
 
-def _in_numbers(facts: dict[str, str]) -> list[int]:
+def in_numbers(facts: dict[str, str]) -> list[int]:
     """The facts of a caption as numbers, one for each attribute."""
     return [
         UNSAID

@@ -65,13 +65,16 @@ class Judge(nn.Module):
         Their softmax is a calibrated probability: they are already divided by the temperature. The
         logits of a colour suppose that it can be seen; `read` asks whether it can.
         """
-        activations = self._until(images, LAYERS[-1])
-        logits = self.heads(self.summary(activations)).float()
+        logits = self.heads(self.summarise(images)).float()
         split = logits.split([len(known) for known in self.values.values()], dim=1)
         return {
             name: part / temperature
             for name, part, temperature in zip(self.values, split, self.temperature, strict=True)
         }
+
+    def summarise(self, images: Tensor) -> Tensor:
+        """The numbers of which all answers are linear functions, (B, hidden)."""
+        return self.summary(self._until(images, LAYERS[-1]))
 
     def features(self, images: Tensor, layer: str = "strokes") -> Tensor:
         """Activations of a middle layer as vectors (B, F), for distances between sets of images.

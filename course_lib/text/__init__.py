@@ -1,0 +1,15 @@
+"""Lesson 4: a sentence becomes a thought vector.
+
+    encoder = text.load()
+    encoder.think("red eyes, blue hair").vector       # (1, 128), near that of 红眼睛，蓝色头发
+    encoder.think("red eyes, blue hair").states       # (1, T, 128), a vector for each token
+    encoder.understand("red eyes, a tuba").unknown    # ["tuba"]
+
+`course train text --export` trains it; how far it knows what was said is measured by
+
+    python -m course_lib.text
+"""
+
+from course_lib.text.encoder import LENGTH, TextEncoder, Thoughts, Understanding, load, vocabulary
+from course_lib.text.learning import PRESETS, Recipe, build, contrast
+from course_lib.text.probes import probe

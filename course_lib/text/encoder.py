@@ -1,0 +1,162 @@
+"""From a sentence to vectors: the tokenizer and the text model."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import BertTokenizer, CLIPTextConfig, CLIPTextModel
+
+from course_lib import captions, pretrained, settings
+
+LENGTH = 48  # tokens of a prompt at most, the first and the last included
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# What holds a caption together, and what people use besides.
+GRAMMAR_EN = "a an and are background eyed eyes hair haired has is of on that the wearing with"
+GRAMMAR_ZH = "一个人有和的是在发头眼睛色背景戴着穿"
+SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789,.!?;:-'\"()，。、！？；：（）"
+SIMPLIFIED = "红蓝绿银发长双马卷刘带张惊无浅系结缕肤脸领顶黄齐圆头乐侧动闭间闷镜连讶辫个麦着衬"
+TRADITIONAL = "紅藍綠銀髮長雙馬捲劉帶張驚無淺繫結縷膚臉領頂黃齊圓頭樂側動閉間悶鏡連訝辮個麥著襯"
+
+
+def vocabulary() -> list[str]:
+    """All that captions are made of: English words and Chinese characters, with the special tokens.
+
+    Of Chinese the traditional characters too, of English the letters: what else is written is not
+    known, and becomes [UNK].
+    """
+    entries = captions.vocabulary()["attributes"].values()
+    values = [value for entry in entries for value in entry["values"].values()]
+    said = [text for value in values for text in value["en"] + value["zh"]]
+    said += [text for figure in captions.FIGURES if figure for text in figure]
+    said += [GRAMMAR_EN, GRAMMAR_ZH, TRADITIONAL, *SIGNS, "glasses", "眼镜"]
+    words = {piece for text in said for piece in re.findall(r"[a-z]+|[^\s{}]", text.lower())}
+    return [*SPECIAL, *sorted(words)]
+
+
+class Thoughts(NamedTuple):
+    """What the text model makes of B prompts of T tokens.
+
+    vector: (B, W), the thought vector of each: the state of its last token, projected.
+    states: (B, T, W), a vector for each token. mask: (B, T), 1 where there is a token.
+    """
+
+    vector: Tensor
+    states: Tensor
+    mask: Tensor
+
+    def mean(self) -> Tensor:
+        """The mean of the tokens' states, (B, W)."""
+        mask = self.mask[..., None]
+        return (self.states * mask).sum(1) / mask.sum(1)
+
+
+class TextEncoder(nn.Module):
+    """A small CLIP text model (Radford et al. 2021, arXiv 2103.00020) with its tokenizer.
+
+    words: the tokens, the special ones first; `vocabulary()` by default. width: numbers in a
+    vector. Each token sees those before it; the last, [SEP], has seen them all.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str] | None = None,
+        width: int = 128,
+        layers: int = 3,
+        heads: int = 4,
+    ):
+        super().__init__()
+        self.words = list(words or vocabulary())
+        ids = {word: i for i, word in enumerate(self.words)}
+        self.tokenizer = BertTokenizer(vocab=ids, model_max_length=LENGTH)
+        self.clip = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(ids),
+                hidden_size=width,
+                intermediate_size=2 * width,
+                num_hidden_layers=layers,
+                num_attention_heads=heads,
+                max_position_embeddings=LENGTH,
+                bos_token_id=ids["[CLS]"],
+                eos_token_id=ids["[SEP]"],
+                pad_token_id=ids["[PAD]"],
+            )
+        )
+        self.projection = nn.Linear(width, width, bias=False)
+
+    def tokens(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts as numbers of tokens, int64 (B, T), filled up with [PAD]; too long ones cut."""
+        prompts = [normalise(prompt) for prompt in prompts]
+        found = self.tokenizer(prompts, padding=True, truncation=True, return_tensors="pt")
+        return found["input_ids"]
+
+    def forward(self, tokens: Tensor) -> Thoughts:
+        """Tokens (B, T) on the encoder's device → their thoughts."""
+        mask = (tokens != self.words.index("[PAD]")).long()
+        found = self.clip(input_ids=tokens, attention_mask=mask)
+        return Thoughts(self.projection(found.pooler_output), found.last_hidden_state, mask)
+
+    @torch.no_grad()
+    def think(self, prompts: str | Sequence[str]) -> Thoughts:
+        """The thoughts of one prompt or of several, without gradients.
+
+        Says of a prompt that is cut, in a warning, where. TypeError for what is no text.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        for prompt in prompts:
+            if cut := self.understand(prompt).cut:
+                warnings.warn(f"the prompt is too long; left out: {cut[:60]!r}", stacklevel=2)
+        return self(self.tokens(prompts).to(self.projection.weight.device))
+
+    def understand(self, prompt: str) -> Understanding:
+        """Which words of the prompt are known, and which are beyond its length."""
+        if not isinstance(prompt, str):
+            raise TypeError(f"a prompt is a text, not {type(prompt).__name__}")
+        text = normalise(prompt)
+        whole = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        places = list(zip(whole["input_ids"], whole["offset_mapping"], strict=True))
+        unknown = self.words.index("[UNK]")
+        kept, more = places[: LENGTH - 2], places[LENGTH - 2 :]
+        return Understanding(
+            text,
+            [text[start:end] for token, (start, end) in kept if token != unknown],
+            [text[start:end] for token, (start, end) in kept if token == unknown],
+            text[more[0][1][0] :] if more else "",
+        )
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What of a prompt reaches the encoder.
+
+    text: the prompt as it is read. known, unknown: its words, in order. cut: what is too much.
+    """
+
+    text: str
+    known: list[str]
+    unknown: list[str]
+    cut: str
+
+
+def normalise(prompt: str) -> str:
+    """One form for signs of full and half width, and no white space around."""
+    return unicodedata.normalize("NFKC", prompt).strip()
+
+
+def load() -> TextEncoder:
+    """The trained encoder, on `settings.device()`, ready to use; the file is read once."""
+    return _load(str(settings.device()))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(device: str) -> TextEncoder:
+    return pretrained.load("text", TextEncoder).requires_grad_(False)
