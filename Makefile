@@ -60,13 +60,10 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
 	  rm -rf .venv; \
 	  echo "\`$(PYTHON) -m venv\` failed. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
-	@echo "Installing the course into .venv (about 3 minutes, once) ..."
-ifeq ($(CPU),)
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
-else
+	@echo "Installing the course into .venv (a minute or a few, once) ..."
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip install --quiet --torch-backend=cpu --python $(BIN)/python -c constraints.txt -e ".[test]"
-endif
+	@index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; \
+	  $(BIN)/uv pip install --quiet $(if $(CPU),--torch-backend=cpu) --python $(BIN)/python -c constraints.txt -e ".[test]"
 	@mkdir -p .venv/share/jupyter/lab/settings
 	@cp tools/jupyterlab.json .venv/share/jupyter/lab/settings/overrides.json
 	@touch $@

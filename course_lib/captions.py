@@ -10,6 +10,7 @@ import json
 import random
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from course_lib import settings
@@ -104,20 +105,25 @@ def describe_in(
     return say(facts, figure[LANGUAGES.index(language)], rng), facts
 
 
-def choose(attributes: dict[str, str], rng: random.Random) -> tuple[dict[str, str], tuple]:
+def choose(
+    attributes: dict[str, str], rng: random.Random, interest: Mapping[str, float] = INTEREST
+) -> tuple[dict[str, str], tuple]:
     """Facts, and the word for the figure in both languages, or None twice."""
-    facts = choose_facts(attributes, rng)
+    facts = choose_facts(attributes, rng, interest)
     return facts, rng.choices(list(FIGURES), list(FIGURES.values()))[0] or (None, None)
 
 
-def choose_facts(attributes: dict[str, str], rng: random.Random) -> dict[str, str]:
+def choose_facts(
+    attributes: dict[str, str], rng: random.Random, interest: Mapping[str, float] = INTEREST
+) -> dict[str, str]:
     """One to six attributes that can be seen and have a name, in the order of `attributes`.
 
-    Weighted sampling without replacement by Efraimidis and Spirakis 2006: the largest luck ** (1 /
-    weight) win.
+    interest: how often an attribute is named, next to 1 for those that are not in it. Weighted
+    sampling without replacement by Efraimidis and Spirakis 2006: the largest luck ** (1 / weight)
+    win.
     """
     visible = [name for name, value in attributes.items() if _words(name, value, "en")]
-    luck = {name: rng.random() ** (1 / INTEREST.get(name, 1)) for name in visible}
+    luck = {name: rng.random() ** (1 / interest.get(name, 1)) for name in visible}
     number = rng.choices(list(FACTS_PER_CAPTION), list(FACTS_PER_CAPTION.values()))[0]
     chosen = set(sorted(visible, key=luck.__getitem__, reverse=True)[:number])
     chosen |= {COLOUR_OF[name] for name in chosen if name in COLOUR_OF}

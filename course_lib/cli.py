@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import pkgutil
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ REPORT_EVERY = 20.0  # seconds between two lines, where there is no terminal for
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C has ended
 
 
-_HAS_PRESETS = re.compile(r"^(PRESETS = |from \S+ import .*\bPRESETS\b)", re.MULTILINE)
+HAS_PRESETS = re.compile(r"^PRESETS\b|^from \S+ import (?:\([^)]*|.*)\bPRESETS\b", re.MULTILINE)
 
 
 def rooms() -> list[str]:
@@ -45,14 +45,9 @@ def rooms() -> list[str]:
     They are found by their text, since importing them all is slow.
     """
     folder = Path(course_lib.__file__).parent
-    names = [module.name for module in pkgutil.iter_modules([str(folder)])]
-    texts = [
-        folder / name / "__init__.py" if (folder / name).is_dir() else folder / f"{name}.py"
-        for name in names
-    ]
-    return [
-        n for n, text in zip(names, texts, strict=True) if _HAS_PRESETS.search(text.read_text())
-    ]
+    fronts = [*folder.glob("*.py"), *folder.glob("*/__init__.py")]
+    found = [path for path in fronts if HAS_PRESETS.search(path.read_text(encoding="utf-8"))]
+    return sorted(path.parent.name if path.stem == "__init__" else path.stem for path in found)
 
 
 def _version(wanted: bool) -> None:
@@ -80,6 +75,8 @@ DATA_HELP = (
     "folder of them; or a data set on the Hub. Default: the preset's."
 )
 STREAM_HELP = "Read pictures from the disk as they are needed, for data larger than memory."
+OUT_HELP = "Folder for checkpoints, pictures and the result. Default: runs/NAME-PRESET."
+THREADS_HELP = "Of a CPU, for networks that are not small. Default: all."
 EXPORT_HELP = "Write the weights into the course's own, data/weights, with their manifest line."
 
 
@@ -91,7 +88,9 @@ def train(
     data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for checkpoints, pictures and the result. Default: runs/PRESET."),
+        typer.Option(
+            help="Folder for checkpoints, pictures and the result. Default: runs/NAME-PRESET."
+        ),
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Pictures to train on.")] = None,
     size: Annotated[int | None, typer.Option(help="Pixels: 32, 64 or 128.")] = None,
@@ -101,7 +100,10 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="auto, no, bf16 or fp16. Default: accelerate's, else auto.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of a CPU. Default: all.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a CPU, for networks that are not small. Default: all."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help=STREAM_HELP)] = False,
     workers: Annotated[
@@ -137,7 +139,7 @@ def _train(asked: SimpleNamespace, command: str) -> str:
     sizes = _sizes(asked, room, preset)
     recipe = replace(preset.recipe, batch_size=asked.batch_size or preset.recipe.batch_size)
     images, source = asked.images or preset.images, asked.data or preset.data
-    out = asked.out or Path("runs") / preset_name
+    out = asked.out or Path("runs") / f"{asked.name}-{preset_name}"
     weights = _exported(preset, asked.preset) if asked.export else None
     precision = asked.precision
     if precision is None:  # `accelerate launch` always says which
@@ -148,8 +150,8 @@ def _train(asked: SimpleNamespace, command: str) -> str:
     pictures = faces.find(source, sizes.get("image_size", 64), asked.stream)
     plan = room.build(pictures, recipe, seed=asked.seed, precision=precision, **sizes)
     main = plan.accelerator.is_main_process
-    say = typer.echo if main else _silence
-    _announce(say, plan, source, images, out)
+    if main:
+        _announce(plan, source, images, out)
     profiler = nullcontext()
     if asked.profile and main:
         profiler = training.step_profiler(typer.echo, out / "profile.json")
@@ -181,8 +183,10 @@ def _as_typed(context: typer.Context) -> str:
         typed = context.get_parameter_source(option.name).name == "COMMANDLINE"
         if typed and option.name not in ("name", "out", "tensorboard", "profile"):
             value = context.params[option.name]
+            if option.name == "data" and Path(value).exists():
+                value = Path(value).name  # no path of this machine
             words += [option.opts[0]] if value is True else [option.opts[0], str(value)]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def _preset(name: str, preset: str | None) -> tuple[ModuleType, str, Preset]:
@@ -217,24 +221,22 @@ def _exported(preset: Preset, name: str | None) -> str:
     return preset.weights
 
 
-def _announce(
-    say: Callable[[str], None], plan: Training, source: str, images: int, out: Path
-) -> None:
+def _announce(plan: Training, source: str, images: int, out: Path) -> None:
     """What is trained on what, where, and how long; before the first step."""
     from course_lib import training
 
     size = plan.recipe.batch_size
     bits = plan.accelerator.mixed_precision
-    say(f"{source}: {len(plan.data):,} pictures of {_side(plan)} px")
-    say(
+    typer.echo(f"{source}: {len(plan.data):,} pictures of {_side(plan)} px")
+    typer.echo(
         f"{plan.accelerator.num_processes} × {size} = {plan.together} of them a step: "
         f"{-(-images // plan.together):,} steps"
     )
-    say(
+    typer.echo(
         f"on {plan.accelerator.device.type} ({'32 bits' if bits == 'no' else bits}), saved in {out}"
     )
     if done := training.Checkpoints(out).steps():
-        say(f"going on after step {done[-1]:,}")
+        typer.echo(f"going on after step {done[-1]:,}")
 
 
 def _side(plan: Training) -> int:
@@ -302,10 +304,6 @@ def _reports(images: int, board: Callable[[History], None] | None) -> Callable[[
         )
 
     return report
-
-
-def _silence(_text: str) -> None:
-    """What all processes but the main one say."""
 
 
 @contextmanager

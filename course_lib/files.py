@@ -8,6 +8,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
-        temporary.chmod(0o644)  # safetensors writes files that only their owner may read
+        with suppress(OSError):  # of a drive that knows no such rights
+            temporary.chmod(_usual_rights())  # safetensors' files are for their owner alone
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
@@ -61,6 +63,14 @@ def sha256(path: str | Path) -> str:
 def digest(about: Mapping[str, Any]) -> str:
     """The SHA-256 of what a JSON file is to say, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _usual_rights() -> int:
+    """Of a new file; the only way to ask for the mask is to set one."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _flush(path: Path) -> None:

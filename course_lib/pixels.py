@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from course_lib.errors import CourseError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -41,7 +43,7 @@ def to_uint8(images: Any) -> np.ndarray:
     if images.ndim == 3:
         images = images[None]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError(
+        raise CourseError(
             f"cannot show images of shape {images.shape} and type {images.dtype}; give a float "
             "tensor (B, 3, S, S) with values in [-1, 1], or a uint8 array (B, S, S, 3)"
         )

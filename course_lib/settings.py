@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from course_lib.errors import CourseError
+
 if TYPE_CHECKING:
     import torch
 
@@ -38,7 +40,7 @@ def device() -> "torch.device":
     chosen = os.environ.get("COURSE_DEVICE")
     if chosen:
         if chosen.partition(":")[0] not in _DEVICES:
-            raise ValueError(f"COURSE_DEVICE is {chosen!r}; known devices: {', '.join(_DEVICES)}.")
+            raise CourseError(f"COURSE_DEVICE is {chosen!r}; known devices: {', '.join(_DEVICES)}.")
         return torch.device(chosen)
     if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
         return torch.device("cpu")
@@ -52,6 +54,6 @@ def budget() -> str:
     chosen = os.environ.get("COURSE_BUDGET")
     if chosen:
         if chosen not in _BUDGETS:
-            raise ValueError(f"COURSE_BUDGET is {chosen!r}; known budgets: {', '.join(_BUDGETS)}.")
+            raise CourseError(f"COURSE_BUDGET is {chosen!r}; known budgets: {', '.join(_BUDGETS)}.")
         return chosen
     return "full" if device().type == "cuda" else "quick"

@@ -45,16 +45,16 @@ def test_it_trains_saves_goes_on_and_says_where_everything_is():
     said = train("--images", 320, "--save-every", 5, "--pictures-every", 5)
     assert "bundled: 5,400 pictures of 64 px" in said
     assert "1 × 32 = 32 of them a step: 10 steps" in said
-    assert re.search(r"on cpu \(.*\), saved in runs/quick", said)
-    assert 'pretrained.load("generator", dcgan.Generator, "runs/quick")' in said
-    generator = pretrained.load("generator", dcgan.Generator, "runs/quick")
+    assert re.search(r"on cpu \(.*\), saved in runs/dcgan-quick", said)
+    assert 'pretrained.load("generator", dcgan.Generator, "runs/dcgan-quick")' in said
+    generator = pretrained.load("generator", dcgan.Generator, "runs/dcgan-quick")
     assert dcgan.paint(generator, torch.randn(2, 100)).shape == (2, 3, 64, 64)
-    grids = sorted(path.name for path in (cli.Path("runs/quick/pictures")).iterdir())
+    grids = sorted(path.name for path in (cli.Path("runs/dcgan-quick/pictures")).iterdir())
     assert grids == ["step-00000000.png", "step-00000005.png", "step-00000010.png"]
 
     said = train("--images", 640)
     assert "going on after step 10" in said
-    assert pretrained.describe("generator", "runs/quick")["training"]["images"] == 640
+    assert pretrained.describe("generator", "runs/dcgan-quick")["training"]["images"] == 640
 
 
 def test_it_is_the_training_of_the_lesson(tmp_path):
@@ -129,7 +129,9 @@ def test_streamed_data_train_as_those_in_memory(tmp_path):
     common = ["--images", 256, "--precision", "no"]
     train("--data", "faces.parquet", "--workers", 2, *common, "--out", "a")
     train("--data", "pictures", "--stream", *common, "--out", "b")
-    train("--data", "pictures", *common, "--out", "c")
+    train("--data", cli.Path("pictures").resolve(), *common, "--out", "c")
+    command = pretrained.describe("generator", "c")["training"]["command"]
+    assert "--data pictures --images 256" in command.replace("--width 4 ", "")
     hashes = {pretrained.describe("generator", out)["sha256"] for out in ("a", "b", "c")}
     assert len(hashes) == 1
 
@@ -227,6 +229,23 @@ def test_help_names_what_can_be_trained():
 def test_what_cannot_be_trained():
     said = course("train", "cyclops", status=1)
     assert "there is nothing to train named 'cyclops'; known: dcgan, judge, text" in said
+
+
+def test_rooms_are_found_however_presets_are_written():
+    for text in (
+        "PRESETS = {}",
+        'PRESETS: dict[str, "Preset"] = {}',
+        "import x\nfrom course_lib.x.learning import PRESETS, build",
+        "from course_lib.x.learning import (\n    build,\n    PRESETS,\n)",
+    ):
+        assert cli.HAS_PRESETS.search(text), text
+    for text in ("no PRESETS here", "from x import (\n    build,\n)\nPRESETSE = 1"):
+        assert not cli.HAS_PRESETS.search(text), text
+
+
+def test_a_wrong_setting_is_explained(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "toaster")
+    assert "Error: COURSE_DEVICE is 'toaster'; known" in train("--images", 64, status=1)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

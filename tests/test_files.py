@@ -1,6 +1,9 @@
 """Locks: one process at a time, and a warning where the drive knows none."""
 
 import errno
+import os
+import subprocess
+import sys
 
 import pytest
 from filelock import FileLock, Timeout
@@ -33,6 +36,27 @@ def test_a_drive_that_knows_no_locks(monkeypatch, tmp_path, error):
     with pytest.warns(UserWarning, match="knows no locks") as told, files.lock(tmp_path / ".lock"):
         pass
     assert told[0].filename == __file__
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_new_files_have_the_rights_that_the_user_gives_new_files(tmp_path):
+    """Asked in a process of its own: the mask is the process's."""
+    write = (
+        "import os, sys; os.umask(0o027); from pathlib import Path; from course_lib import files\n"
+        "with files.atomic(Path(sys.argv[1])) as new: new.touch(0o600)"
+    )
+    subprocess.run([sys.executable, "-c", write, tmp_path / "new"], check=True)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_drive_without_rights_is_written_to(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(type(tmp_path), "chmod", refuse)
+    with files.atomic(tmp_path / "new") as new:
+        new.write_text("whole")
+    assert (tmp_path / "new").read_text() == "whole"
 
 
 def test_where_no_file_can_be_written(tmp_path):

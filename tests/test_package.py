@@ -15,12 +15,10 @@ from tools.notebooks import ROOT
 PROBE = """
 import json
 import course_lib
-from course_lib import dcgan, faces, judge, pretrained, settings
+from course_lib import dcgan, faces, judge, pretrained, settings, text
 
-networks = [
-    pretrained.load(name, judge.Judge if name == "judge" else dcgan.Generator)
-    for name in pretrained.names()
-]
+kinds = {"judge": judge.Judge, "text": text.TextEncoder}  # the others are painters
+networks = [pretrained.load(name, kinds.get(name, dcgan.Generator)) for name in pretrained.names()]
 print(json.dumps({
     "library": course_lib.__file__,
     "data": str(settings.data_dir()),

@@ -16,7 +16,7 @@ from transformers import BertTokenizer, CLIPTextConfig, CLIPTextModel
 
 from course_lib import captions, pretrained, settings
 
-LENGTH = 48  # tokens of a prompt at most, the first and the last included
+LENGTH = 64  # tokens of a prompt at most, the first and the last included
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # What holds a caption together, and what people use besides.
 GRAMMAR_EN = "a an and are background eyed eyes hair haired has is of on that the wearing with"

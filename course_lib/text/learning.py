@@ -31,6 +31,7 @@ from course_lib.text.encoder import SIMPLIFIED, TRADITIONAL, TextEncoder, Though
 COLOURS = ("hair_color", "eye_color", "ribbon_color", "clothes_color", "background")
 SAY = {"en": captions.in_english, "zh": captions.in_chinese}
 TO_TRADITIONAL = str.maketrans(SIMPLIFIED, TRADITIONAL)
+EVENLY: dict[str, float] = {}  # an interest: each attribute is named as often
 CHUNKS = 4  # of a batch, sorted by length: less padding to compute
 
 
@@ -42,7 +43,7 @@ class Recipe:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     tokens: float = 1.0  # weight of the contrast by the mean of the tokens
-    reading: float = 0.5  # weight of the question which value of each attribute is said
+    reading: float = 1.0  # weight of the question which value of each attribute is said
 
 
 PRESETS = {
@@ -218,7 +219,8 @@ class Sayings:
         rng = random.Random(f"{self.seed} {i} {self.epoch} sayings")
         right, wrong = [], []
         for place, language in enumerate(captions.LANGUAGES):
-            facts, figure = captions.choose(self.known.attributes[i], rng)
+            interest = rng.choice((captions.INTEREST, EVENLY))  # else rare facts are learnt last
+            facts, figure = captions.choose(self.known.attributes[i], rng, interest)
             for said, what in ((right, facts), (wrong, mistaken(facts, rng))):
                 text = SAY[language](what, figure[place], rng)
                 said.append((rephrased(text, language, rng), what))

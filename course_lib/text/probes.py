@@ -9,6 +9,7 @@ held-out faces. `python -m course_lib.text` prints the table.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from course_lib import captions, faces
 from course_lib.faces.captioned import UNSAID, in_numbers
 from course_lib.text.encoder import TextEncoder, load
-from course_lib.text.learning import SAY
+from course_lib.text.learning import EVENLY, SAY
 
 KINDS = ("tokens", "vector")
 LEARNT_FROM, TRIED_ON = 3, 8  # captions a face and language
@@ -39,7 +40,11 @@ def probe(encoder: TextEncoder | None = None, seed: int = 0) -> dict[str, dict[s
     """
     encoder = encoder or load()
     known, unseen = faces.load("train")[:3000], faces.load("held-out")
-    learn = [_captions(encoder, known, language, LEARNT_FROM, seed) for language in SAY]
+    learn = [
+        _captions(encoder, known, language, LEARNT_FROM, seed, interest)
+        for language in SAY
+        for interest in (captions.INTEREST, EVENLY)
+    ]
     tried = {language: _captions(encoder, unseen, language, TRIED_ON, seed + 1) for language in SAY}
     names = list(faces.attribute_values())
     found: dict[str, dict[str, dict]] = {kind: {language: {} for language in SAY} for kind in KINDS}
@@ -76,7 +81,12 @@ def _colour(names: list[str], said: Tensor, name: str) -> list[str]:
 
 @torch.no_grad()
 def _captions(
-    encoder: TextEncoder, known: faces.Faces, language: str, number: int, seed: int
+    encoder: TextEncoder,
+    known: faces.Faces,
+    language: str,
+    number: int,
+    seed: int,
+    interest: Mapping[str, float] = captions.INTEREST,
 ) -> Probed:
     """Fresh captions of faces, some for each, and what the encoder makes of them."""
     rng = random.Random(f"{seed} probes {language}")
@@ -84,7 +94,7 @@ def _captions(
     texts, said = [], []
     for face in known.attributes:
         for _ in range(number):
-            facts, figure = captions.choose(face, rng)
+            facts, figure = captions.choose(face, rng, interest)
             texts.append(SAY[language](facts, figure[place], rng))
             said.append(in_numbers(facts))
     vectors: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}

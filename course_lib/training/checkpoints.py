@@ -57,7 +57,7 @@ class Checkpoints:
         accelerator: Accelerator | None = None,
     ):
         self.folder = Path(folder) if folder else None
-        self.keep, self.setup = dict(keep or {}), dict(setup or {})
+        self.keep, self.setup = dict(keep or {}), _as_json_has_it(setup or {})
         self.accelerator = accelerator
         self.rank = accelerator.process_index if accelerator else 0
 
@@ -290,8 +290,7 @@ class Checkpoints:
                 f"format {about['format']}, here {FORMAT}), whose trainings draw other random "
                 "numbers: finish the training with that version, or give `fit` another folder"
             )
-        # As JSON has it: tuples are lists there.
-        now, before = json.loads(json.dumps(self.setup)), about["setup"]
+        now, before = self.setup, about["setup"]
         different = [
             f"{key} {before.get(key)} (now {now.get(key)})"
             for key in now | before
@@ -352,3 +351,13 @@ class Checkpoints:
         for kind, module in self._device_random().items():
             if kind in mine:
                 module.set_rng_state(mine[kind])
+
+
+def _as_json_has_it(setup: Mapping[str, Any]) -> dict[str, Any]:
+    """Tuples are lists there; TypeError for what is nothing there, before anything is trained."""
+    try:
+        return json.loads(json.dumps(setup))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"a recipe consists of numbers, texts, and lists of them, for the checkpoints: {error}"
+        ) from error

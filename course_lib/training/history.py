@@ -23,6 +23,7 @@ class History:
     snapshots: list[Snapshot] = field(default_factory=list)
     seconds: float = 0.0
     stopped: str = ""  # "", "interrupted" or "out of time"
+    threads: int = 0  # of a CPU, that it ran on
 
     @property
     def steps(self) -> int:

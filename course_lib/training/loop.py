@@ -65,6 +65,7 @@ def fit(
     recipe: what else the training depends on, such as the name of its loss: it does not go on from
         a checkpoint with another one.
     schedule: progress from 0 to 1 → what to multiply the learning rates by, e.g. `linear_decay()`.
+        Without one the rates are `step`'s own business.
     pictures: makes images (n, 3, S, S) of always the same noise; called at step 0, every
         `pictures_every` steps (or at these steps) and at the end. watch: other numbers to note at
         the same moments, with pictures or without. Both are called in the main process alone, so
@@ -88,8 +89,9 @@ def fit(
     """
     accelerator = accelerator or make_accelerator()
     batches = Batches(data, batch_size, accelerator, seed=seed, flip=flip, workers=workers)
-    parts = Parts(keep, accelerator)
-    setup = batches.setup() | {f"recipe.{name}": value for name, value in (recipe or {}).items()}
+    parts = Parts(keep, accelerator, schedule)
+    setup = batches.setup(with_data=bool(folder))
+    setup |= {f"recipe.{name}": value for name, value in (recipe or {}).items()}
     checkpoints = Checkpoints(folder, parts.by_name, setup, accelerator)
     torch.manual_seed(derive(seed, "noise", accelerator.process_index))
     with checkpoints.in_use(), parts.at_work():
@@ -102,7 +104,7 @@ def fit(
         ahead = zip(range(history.steps + 1, steps + 1), batches.after(history.steps), strict=False)
         with reporter, interrupts() as interrupted, recorder.explaining_failures():
             for done, batch in ahead:
-                parts.turn_rates(schedule(timer.progress(done)) if schedule else 1.0)
+                parts.turn_rates(timer.progress(done))
                 with record_function(PARTS_OF_A_STEP[1]):
                     losses = step(batch)
                 parts.update_averages()

@@ -23,7 +23,8 @@ def make_accelerator(precision: str | None = None) -> Accelerator:
 
     precision: "no" (32 bits), "bf16", "fp16", or "auto": `fast_precision()`. None follows
     `accelerate launch`, else 32 bits. The device is `settings.device()`, with several GPUs each
-    process's own. CourseError when this machine has fewer GPUs than processes, or when
+    process's own. In one process the newest accelerator decides for all: run one training before
+    you build the next. CourseError when this machine has fewer GPUs than processes, or when
     `accelerate config` was told to cut the networks into pieces.
     """
     if precision not in (None, "auto", "no", "bf16", "fp16"):

@@ -20,7 +20,12 @@ Part = nn.Module | torch.optim.Optimizer | EMA | torch.Generator
 class Parts:
     """All that a training changes, by name; TypeError for what cannot be kept."""
 
-    def __init__(self, keep: Mapping[str, Part] | None, accelerator: Accelerator):
+    def __init__(
+        self,
+        keep: Mapping[str, Part] | None,
+        accelerator: Accelerator,
+        schedule: Callable[[float], float] | None = None,
+    ):
         self.by_name: dict[str, Any] = dict(keep or {})
         if accelerator.scaler:  # of fp16
             self.by_name["scaler"] = accelerator.scaler
@@ -31,7 +36,7 @@ class Parts:
         self.averages = [part for part in kept if isinstance(part, EMA)]
         self.optimisers = [part for part in kept if isinstance(part, torch.optim.Optimizer)]
         self.rates = [[group["lr"] for group in one.param_groups] for one in self.optimisers]
-        self.accelerator = accelerator
+        self.accelerator, self.schedule = accelerator, schedule
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -40,12 +45,17 @@ class Parts:
             try:
                 yield
             finally:
-                self.turn_rates(1.0)
+                if self.schedule:
+                    self._multiply_rates(1.0)
         for average in self.averages:
             share(average.network, self.accelerator)
 
-    def turn_rates(self, factor: float) -> None:
-        """Set each learning rate to so many times its own."""
+    def turn_rates(self, progress: float) -> None:
+        """As the schedule says, with progress from 0 to 1; without one they are `step`'s own."""
+        if self.schedule:
+            self._multiply_rates(self.schedule(progress))
+
+    def _multiply_rates(self, factor: float) -> None:
         for optimiser, own in zip(self.optimisers, self.rates, strict=True):
             for group, rate in zip(optimiser.param_groups, own, strict=True):
                 group["lr"] = rate * factor

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -105,7 +104,7 @@ def took(history: History, recipe: Any, seed: int, precision: str) -> dict[str, 
         "minutes": round(history.seconds / 60, 1),
         "images_per_second": round(history.images / max(history.seconds, 1e-9)),
         "device": str(settings.device()),
-        "threads": torch.get_num_threads(),
+        "threads": history.threads,
         "precision": precision,
         "seed": seed,
         "recipe": asdict(recipe) if is_dataclass(recipe) else recipe,

@@ -118,6 +118,7 @@ class Timer:
         self.steps, self.clock = steps, clock
         self.limit = 60 * max_minutes if max_minutes else None
         self.first, self.before = self.history.steps, self.history.seconds
+        self.history.threads = torch.get_num_threads()
         self.next_question = self.first + 1  # the step after which processes ask each other
         self.started = clock()
 
@@ -182,9 +183,9 @@ class Reporter:
     def __enter__(self) -> Reporter:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, error: type | None, *_more: object) -> None:
         self.bar.close()
-        if self.history.stopped == "interrupted" and self.main:
+        if error is None and self.history.stopped == "interrupted" and self.main:
             folder = self.recorder.checkpoints.folder
             where = f"saved in {folder}" if folder else "not saved, for want of a folder"
             print(f"Stopped after step {self.history.steps} of {self.steps}; {where}.")

@@ -265,6 +265,21 @@ def test_augmentation_keeps_the_colours(held_out):
     assert (changed - images).abs().mean() > 0.05
 
 
+def test_pictures_are_augmented_in_32_bits(monkeypatch):
+    """In half precision a place in a picture is a quarter of a pixel out."""
+    kinds = []
+
+    def asked(images):
+        kinds.append(torch.is_autocast_enabled("cpu"))
+        return images
+
+    monkeypatch.setattr(learning, "augment", asked)
+    recipe = judge.Recipe(drawn=(), batch_size=8)
+    plan = judge.build(faces.load("train")[:16], recipe, width=4, precision="bf16")
+    plan.fit(8, progress=False)
+    assert kinds == [False]
+
+
 def test_held_out_face_among_the_training_faces_is_found(held_out):
     distance = learning.distance_to_nearest
     assert distance(held_out[:50], [held_out[40:60]]) == 0

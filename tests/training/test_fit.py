@@ -1,5 +1,6 @@
 """The loop: equal to the article's, exact after an interruption, and no fault loses work."""
 
+import errno
 import itertools
 import json
 import os
@@ -257,6 +258,31 @@ def test_schedule_turns_the_rates_and_gives_them_back(few_faces):
         training.linear_decay(1)
 
 
+def test_without_a_schedule_the_rates_are_the_steps_own(few_faces):
+    small, rates = Small(rate=0.1), []
+    optimiser = small.keep["generator_optimiser"]
+    falling = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.5)
+
+    def step(batch):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        falling.step()
+        return {"loss": batch.mean()}
+
+    small.fit(few_faces, 3, step=step)
+    assert rates == pytest.approx([0.1, 0.05, 0.025])
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.0125)
+
+
+def test_threads_that_it_ran_on_are_in_the_history(few_faces):
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert Small().fit(few_faces, 1).threads == 1  # a small network
+    finally:
+        torch.set_num_threads(usual)
+
+
 def test_time_limit_ends_in_order(few_faces, tmp_path):
     history = Small().fit(few_faces, 10**6, max_minutes=0.5 / 60, folder=tmp_path)
     assert history.stopped == "out of time"
@@ -508,6 +534,22 @@ def test_ctrl_c_saves_after_the_step(few_faces, tmp_path, capsys):
     assert history.steps == 3
     assert "Stopped after step 3 of 10; saved in" in capsys.readouterr().out
     assert Small().fit(few_faces, 10, folder=tmp_path).losses == Small().fit(few_faces, 10).losses
+
+
+def test_ctrl_c_that_could_not_be_saved_is_not_called_saved(
+    few_faces, tmp_path, capsys, monkeypatch
+):
+    def step(batch):
+        os.kill(os.getpid(), signal.SIGINT)
+        return {"loss": 1.0}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training.Checkpoints, "_write", full)
+    with pytest.raises(training.CheckpointError, match="the disk is full"):
+        Small().fit(few_faces, 10, step=step, folder=tmp_path)
+    assert "saved in" not in capsys.readouterr().out
 
 
 class Captioned:

@@ -53,6 +53,47 @@ class Bare:
         return self.images[torch.as_tensor(np.asarray(indices))]
 
 
+class Latents(Bare):
+    """Four channels, any values: no pictures."""
+
+
+class Cropped(Bare):
+    """Others each time that one asks."""
+
+    def tensor(self, indices):
+        return super().tensor(indices) + 0.1 * torch.randn(1)
+
+
+def count(batch):
+    return {"loss": float(len(batch))}
+
+
+def test_latents_are_known_again(tmp_path):
+    latents = 5 * torch.randn(40, 4, 8, 8)
+    options = {"batch_size": 8, "folder": tmp_path, "progress": False}
+    training.fit(count, Latents(latents), steps=2, **options)
+    assert training.fit(count, Latents(latents), steps=3, **options).steps == 3
+    with pytest.raises(training.CheckpointError, match="another training: data"):
+        training.fit(count, Latents(latents + 1), steps=4, **options)
+
+
+def test_data_that_changes_by_chance_can_go_on(tmp_path):
+    data = Cropped(torch.rand(40, 3, 32, 32) * 2 - 1)
+    Small().fit(data, 3, folder=tmp_path)
+    assert Small().fit(data, 4, folder=tmp_path).steps == 4
+
+
+def test_nothing_is_read_for_a_fingerprint_that_nobody_keeps(few_faces, monkeypatch):
+    monkeypatch.setattr(Faces, "fingerprint", lambda _: pytest.fail("asked"))
+    Small().fit(few_faces, 1)
+
+
+def test_a_recipe_that_no_checkpoint_can_hold_is_refused_at_once(few_faces, tmp_path):
+    with pytest.raises(TypeError, match="a recipe consists of numbers, texts"):
+        Small().fit(few_faces, 1, folder=tmp_path, recipe={"loss": torch.relu})
+    assert not list(tmp_path.glob("step-*"))
+
+
 def test_other_pictures_without_a_fingerprint_are_refused(tmp_path):
     images = torch.rand(40, 3, 32, 32) * 2 - 1
     Small().fit(Bare(images), 3, folder=tmp_path)
