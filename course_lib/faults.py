@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from course_lib.errors import CourseError
 from course_lib.faces import Faces
@@ -87,6 +86,8 @@ def _noise(images: Tensor, _: Tensor, strength: float, draw: np.random.Generator
 
 
 def _blur(images: Tensor, _: Tensor, sigma: float, __: np.random.Generator) -> Tensor:
+    from torchvision.transforms.functional import gaussian_blur  # here: it takes seconds to import
+
     side = 2 * math.ceil(3 * sigma) + 1  # three sigma on each side hold all of a Gaussian
     return gaussian_blur(images, [side, side], [sigma, sigma])
 

@@ -43,28 +43,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
-from torch_fidelity.metric_prc import prc_features_to_metric
 
 from course_lib.errors import CourseError
 from course_lib.faces import Faces
-from course_lib.faults import LADDER, Fault, spoil
+from course_lib.faults import LADDER, Fault, spoil  # noqa: F401 - part of the lesson
 from course_lib.pixels import evaluating
-
-__all__ = [
-    "LADDER",
-    "SPACES",
-    "Fault",
-    "Measure",
-    "Measures",
-    "MetricsError",
-    "Ruler",
-    "convolution",
-    "painter",
-    "pixels",
-    "spoil",
-]
 
 FLOOR_SETS = 9  # disjoint sets of real pictures that say what real pictures score: 9 × 600 = 5,400
 FEWEST = 32  # held-out pictures; with fewer, every number is mostly chance
@@ -203,7 +186,7 @@ class Ruler:
         real = [self._in_units(part) for part in real]
         self._held_out = self._in_units(self._raw_features(_take(held_out, slice(None))))
         self._statistics = {
-            name: fid_features_to_statistics(features) for name, features in self._held_out.items()
+            name: _statistics(features) for name, features in self._held_out.items()
         }
         scores = [self._scores(part) for part in real]
         self.floors = {
@@ -296,7 +279,7 @@ class Ruler:
     # From features to numbers
 
     def _frechet(self, name: str, features: Tensor) -> float:
-        return _frechet(self._statistics[name], fid_features_to_statistics(features))
+        return _frechet(self._statistics[name], _statistics(features))
 
     def _scores(self, features: dict[str, Tensor], fewer: int = 0) -> dict[str, float]:
         """The raw numbers; `fewer` pictures are missing on both sides of the kernel distance."""
@@ -305,13 +288,7 @@ class Ruler:
         for name, values in features.items():
             real = self._held_out[name][: self.n - fewer]
             scores[f"kernel/{name}"] = _kernel(values, real)
-        shares = prc_features_to_metric(
-            features[first],
-            self._held_out[first],
-            prc_neighborhood=NEIGHBOURS,
-            verbose=False,
-        )
-        return scores | {name: shares[name] for name in ("precision", "recall")}
+        return scores | _shares(features[first], self._held_out[first])
 
     def _in_floors(self, scores: dict[str, float]) -> dict[str, float]:
         return {name: value / self.floors.get(name, 1.0) for name, value in scores.items()}
@@ -330,12 +307,32 @@ class Ruler:
         }
 
 
+# torch-fidelity's own sums. They are imported where they are used: it takes seconds.
+
+
+def _statistics(features: Tensor) -> dict[str, np.ndarray]:
+    from torch_fidelity.metric_fid import fid_features_to_statistics
+
+    return fid_features_to_statistics(features)
+
+
+def _shares(painted: Tensor, real: Tensor) -> dict[str, float]:
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    shares = prc_features_to_metric(painted, real, prc_neighborhood=NEIGHBOURS, verbose=False)
+    return {name: shares[name] for name in ("precision", "recall")}
+
+
 def _frechet(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
     return fid_statistics_to_metric(one, other, False)["frechet_inception_distance"]
 
 
 def _kernel(one: Tensor, other: Tensor) -> float:
     """All pictures at once: torch-fidelity's subsets are for numbers that memory cannot hold."""
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
     result = kid_features_to_metric(
         one, other, kid_subsets=1, kid_subset_size=len(one), verbose=False
     )

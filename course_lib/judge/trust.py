@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.functional import gaussian_blur
 
 from course_lib import faces
 from course_lib.captions import HIDDEN
@@ -136,6 +135,8 @@ def _answers(
 
 def blur(images: Tensor, sigma: float = 1.0) -> Tensor:
     """Gaussian blur; sigma in pixels."""
+    from torchvision.transforms.functional import gaussian_blur  # here: it takes seconds to import
+
     return gaussian_blur(images, 2 * math.ceil(3 * sigma) + 1, sigma)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from course_lib import dcgan, pretrained, training
+from course_lib import dcgan, faces, pretrained, training
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 TORCHRUN += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]  # any free port
@@ -20,6 +20,14 @@ TRAIN = ["-m", "course_lib.cli", "train", "dcgan", "--preset", "quick", "--width
 SCRIPT = Path(__file__).parent / "two_processes.py"
 RTOL, ATOL = 1e-3, 2e-5  # of weights, after six steps
 ENVIRONMENT = os.environ | {"COURSE_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> list[str]:
+    """The option of the command for a few faces, which are read in no time."""
+    path = tmp_path_factory.mktemp("few") / "faces.parquet"
+    faces.load("held-out")[:128].save(path)
+    return ["--data", str(path)]
 
 
 def run(*words, **more) -> str:
@@ -93,35 +101,35 @@ def test_two_processes_resume_exactly(results):
         assert torch.equal(value, resumed[key]), key
 
 
-def test_torchrun_spreads_the_command_and_one_process_can_go_on(tmp_path):
+def test_torchrun_spreads_the_command_and_one_process_can_go_on(tmp_path, few):
     out = tmp_path / "run"
-    said = run(*TORCHRUN, *TRAIN, "--images", 640, "--batch-size", 16, "--out", out)
+    said = run(*TORCHRUN, *TRAIN, *few, "--images", 640, "--batch-size", 16, "--out", out)
     assert "2 × 16 = 32 of them a step: 20 steps" in said
     assert said.count("generator ") == 1  # the main process speaks
     generator = pretrained.load("generator", dcgan.Generator, out)
     assert generator(torch.randn(1, 100)).shape == (1, 3, 64, 64)
     said = run(
-        sys.executable, *TRAIN, "--images", 960, "--batch-size", 32, "--out", out,
+        sys.executable, *TRAIN, *few, "--images", 960, "--batch-size", 32, "--out", out,
     )  # fmt: skip
     assert "going on after step 20" in said
     assert "960 pictures" in said
     assert training.Checkpoints(out).steps() == [20, 30]
 
 
-def test_accelerate_config_default_and_launch(tmp_path):
+def test_accelerate_config_default_and_launch(tmp_path, few):
     home = {"HF_HOME": str(tmp_path / "hf"), "COURSE_DEVICE": ""}
     accelerate = [sys.executable, "-m", "accelerate.commands.accelerate_cli"]
     run(*accelerate, "config", "default", "--mixed_precision", "bf16", **home)
-    words = [*accelerate, "launch", *TRAIN, "--images", 64, "--out", tmp_path / "run"]
+    words = [*accelerate, "launch", *TRAIN, *few, "--images", 64, "--out", tmp_path / "run"]
     said = run(*words, CUDA_VISIBLE_DEVICES="", **home)
     assert "1 × 32 = 32 of them a step" in said
     assert "on cpu (bf16)" in said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to wait for")
-def test_two_processes_are_stopped_in_order(tmp_path):
+def test_two_processes_are_stopped_in_order(tmp_path, few):
     out = tmp_path / "run"
-    words = [*TORCHRUN, *TRAIN, "--images", 10**7, "--save-every", 10, "--out", out]
+    words = [*TORCHRUN, *TRAIN, *few, "--images", 10**7, "--save-every", 10, "--out", out]
     process = subprocess.Popen(
         [str(word) for word in words],
         env=ENVIRONMENT,
