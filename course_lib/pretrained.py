@@ -65,9 +65,14 @@ def load(name: str, build: Callable[..., Network], folder: str | Path | None = N
         network.load_state_dict(weights)  # 16-bit numbers become 32-bit ones here
     except (RuntimeError, SafetensorError) as error:
         raise PretrainedError(
-            f"{path.name} does not fit {type(network).__name__}({about['config']}): {error}"
+            f"{path.name} does not fit {type(network).__name__}({_brief(about['config'])}): {error}"
         ) from error
     return network.to(settings.device()).eval()
+
+
+def _brief(config: Mapping[str, Any]) -> str:
+    """Without what would fill the screen, such as a vocabulary."""
+    return ", ".join(f"{name}={value}" for name, value in config.items() if len(str(value)) < 40)
 
 
 def save(
@@ -109,6 +114,7 @@ def save(
     about = {
         "file": path.name,
         "sha256": sha256(path),
+        "network": type(network).__name__,
         "config": dict(config),
         "training": dict(training),
     }

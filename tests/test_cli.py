@@ -221,14 +221,13 @@ def test_version():
 
 def test_help_names_what_can_be_trained():
     said = course("train", "--help")
-    assert "dcgan" in said
-    assert "judge" in said
-    assert cli.rooms() == ["dcgan", "judge", "text"]
+    assert {"dcgan", "judge", "text"} <= set(cli.rooms())
+    assert all(room in said for room in cli.rooms())
 
 
 def test_what_cannot_be_trained():
     said = course("train", "cyclops", status=1)
-    assert "there is nothing to train named 'cyclops'; known: dcgan, judge, text" in said
+    assert f"there is nothing to train named 'cyclops'; known: {', '.join(cli.rooms())}" in said
 
 
 def test_rooms_are_found_however_presets_are_written():

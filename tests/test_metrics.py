@@ -240,7 +240,9 @@ def test_what_a_number_cannot_see(ladder, chance, name, fault):
     assert all(score > low if name == "precision" else score < high for score in scores)
 
 
-def test_every_number_has_a_place_for_every_fault():
+def test_every_number_has_a_place_for_every_fault(chance):
+    """A new number, or a new fault, wants its line in SEES, SEES_LATE or BLIND."""
+    assert sorted(SEES) == sorted(SEES_LATE) == sorted(chance)
     for name in SEES:
         known = SEES[name] + SEES_LATE[name] + BLIND.get(name, [])
         assert sorted(known) == sorted(LADDER), name

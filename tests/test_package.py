@@ -13,12 +13,17 @@ from course_lib import pretrained
 from tools.notebooks import ROOT
 
 PROBE = """
+import importlib
 import json
 import course_lib
-from course_lib import dcgan, faces, judge, pretrained, settings, text
+from course_lib import faces, pretrained, settings
 
-kinds = {"judge": judge.Judge, "text": text.TextEncoder}  # the others are painters
-networks = [pretrained.load(name, kinds.get(name, dcgan.Generator)) for name in pretrained.names()]
+networks = []
+for name in pretrained.names():
+    about = pretrained.describe(name)
+    words = about["training"]["command"].split()  # `course train ROOM …`, or a benchmark's
+    room = importlib.import_module(f"course_lib.{words[2] if words[0] == 'course' else 'dcgan'}")
+    networks.append(pretrained.load(name, getattr(room, about["network"])))
 print(json.dumps({
     "library": course_lib.__file__,
     "data": str(settings.data_dir()),

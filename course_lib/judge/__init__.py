@@ -7,6 +7,8 @@ Whoever painted a face, a GAN or a diffusion model, the judge says what is to be
     reading.confidence["hair_color"][0]          # 0.99: how sure it is
     reading.shares("hair_color")                 # how often each colour was painted
 
+    judge.obedience(images, asked)               # how often they are what was asked for
+
 How far it can be trusted is measured on drawings it has never seen:
 
     python -m course_lib.judge
@@ -16,6 +18,7 @@ How far it can be trusted is measured on drawings it has never seen:
 
 from course_lib.judge.learning import PRESETS, Recipe, build
 from course_lib.judge.network import LAYERS, SIZE, Judge, JudgeError, load
+from course_lib.judge.obedience import is_so, mean_accuracy, obedience
 from course_lib.judge.reading import Reading, read
 from course_lib.judge.trust import (
     DISTURBANCES,

@@ -4,6 +4,7 @@
     encoder.think("red eyes, blue hair").vector       # (1, 128), near that of 红眼睛，蓝色头发
     encoder.think("red eyes, blue hair").states       # (1, T, 128), a vector for each token
     encoder.understand("red eyes, a tuba").unknown    # ["tuba"]
+    text.facts_of("red eyes, round glasses")          # {"eye_color": ["red"], "glasses": ["round"]}
 
 `course train text --export` trains it; how far it knows what was said is measured by
 
@@ -11,5 +12,6 @@
 """
 
 from course_lib.text.encoder import LENGTH, TextEncoder, Thoughts, Understanding, load, vocabulary
-from course_lib.text.learning import PRESETS, Recipe, build, contrast
+from course_lib.text.facts import facts_of
+from course_lib.text.learning import EVENLY, PRESETS, SAY, Recipe, build, contrast, mistaken
 from course_lib.text.probes import probe

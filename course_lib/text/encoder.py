@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from transformers import BertTokenizer, CLIPTextConfig, CLIPTextModel
 
 from course_lib import captions, pretrained, settings
+from course_lib.text.facts import TRADITIONAL, contradictions, normalise
 
 LENGTH = 64  # tokens of a prompt at most, the first and the last included
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -22,8 +22,6 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 GRAMMAR_EN = "a an and are background eyed eyes hair haired has is of on that the wearing with"
 GRAMMAR_ZH = "一个人有和的是在发头眼睛色背景戴着穿"
 SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789,.!?;:-'\"()，。、！？；：（）"
-SIMPLIFIED = "红蓝绿银发长双马卷刘带张惊无浅系结缕肤脸领顶黄齐圆头乐侧动闭间闷镜连讶辫个麦着衬"
-TRADITIONAL = "紅藍綠銀髮長雙馬捲劉帶張驚無淺繫結縷膚臉領頂黃齊圓頭樂側動閉間悶鏡連訝辮個麥著襯"
 
 
 def vocabulary() -> list[str]:
@@ -112,11 +110,11 @@ class TextEncoder(nn.Module):
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         for prompt in prompts:
             if cut := self.understand(prompt).cut:
-                warnings.warn(f"the prompt is too long; left out: {cut[:60]!r}", stacklevel=2)
+                warnings.warn(f"the prompt is too long; left out: {cut[:60]!r}", stacklevel=3)
         return self(self.tokens(prompts).to(self.projection.weight.device))
 
     def understand(self, prompt: str) -> Understanding:
-        """Which words of the prompt are known, and which are beyond its length."""
+        """Which words of the prompt are known, which are beyond its length, what contradicts."""
         if not isinstance(prompt, str):
             raise TypeError(f"a prompt is a text, not {type(prompt).__name__}")
         text = normalise(prompt)
@@ -131,6 +129,7 @@ class TextEncoder(nn.Module):
             [text[start:end] for token, (start, end) in kept if token != unknown],
             [text[start:end] for token, (start, end) in kept if token == unknown],
             text[more[0][1][0] :] if more else "",
+            contradictions(text),
         )
 
 
@@ -139,17 +138,14 @@ class Understanding:
     """What of a prompt reaches the encoder.
 
     text: the prompt as it is read. known, unknown: its words, in order. cut: what is too much.
+    contradictions: attribute → values of which no face can have more than one at once.
     """
 
     text: str
     known: list[str]
     unknown: list[str]
     cut: str
-
-
-def normalise(prompt: str) -> str:
-    """One form for signs of full and half width, and no white space around."""
-    return unicodedata.normalize("NFKC", prompt).strip()
+    contradictions: dict[str, list[str]]
 
 
 def load() -> TextEncoder:

@@ -26,7 +26,8 @@ from torch.nn import functional as F
 
 from course_lib import captions, faces, judge, training
 from course_lib.faces.captioned import fits, in_numbers
-from course_lib.text.encoder import SIMPLIFIED, TRADITIONAL, TextEncoder, Thoughts
+from course_lib.text.encoder import TextEncoder, Thoughts
+from course_lib.text.facts import SIMPLIFIED, TRADITIONAL
 
 COLOURS = ("hair_color", "eye_color", "ribbon_color", "clothes_color", "background")
 SAY = {"en": captions.in_english, "zh": captions.in_chinese}
@@ -215,13 +216,14 @@ class Sayings:
         return self.features[rows], tokens, facts, self.drawn[rows]
 
     def say(self, i: int) -> list[tuple[str, dict[str, str]]]:
-        """Four captions of face i with their facts: English, Chinese, and each with a mistake."""
+        """Four captions with their facts: English and Chinese, and each with a mistake or invented."""
         rng = random.Random(f"{self.seed} {i} {self.epoch} sayings")
         right, wrong = [], []
         for place, language in enumerate(captions.LANGUAGES):
             interest = rng.choice((captions.INTEREST, EVENLY))  # else rare facts are learnt last
             facts, figure = captions.choose(self.known.attributes[i], rng, interest)
-            for said, what in ((right, facts), (wrong, mistaken(facts, rng))):
+            other = mistaken(facts, rng) if rng.random() < 0.5 else invented(rng)
+            for said, what in ((right, facts), (wrong, other)):
                 text = SAY[language](what, figure[place], rng)
                 said.append((rephrased(text, language, rng), what))
         return right + wrong
@@ -237,6 +239,24 @@ def mistaken(facts: dict[str, str], rng: random.Random) -> dict[str, str]:
     name = rng.choice(colours) if colours and rng.random() < 0.5 else rng.choice(list(facts))
     others = [value for value in _sayable(name) if value != facts[name]]
     return facts | {name: rng.choice(others)} if others else facts
+
+
+def invented(rng: random.Random) -> dict[str, str]:
+    """Facts of no face in particular: every attribute and value is as frequent as any other."""
+    names = [name for name in faces.attribute_values() if name not in captions.COLOUR_OF]
+    chosen = set(rng.sample(names, rng.randint(1, 5)))
+    if "ribbon" in chosen:
+        chosen.add("ribbon_color")
+    facts = {
+        name: rng.choice(_sayable(name)) for name in faces.attribute_values() if name in chosen
+    }
+    if facts.get("eye_shape") == "closed":
+        facts.pop("eye_color", None)
+    if facts.get("clothes") in ("hoodie", "sweater"):
+        facts["clothes_color"] = rng.choice(_sayable("clothes_color"))
+    if "glasses" in facts and rng.random() < 1 / 3:
+        facts["glasses"] = "yes"
+    return facts
 
 
 def rephrased(text: str, language: str, rng: random.Random) -> str:
@@ -257,7 +277,7 @@ def _coloured() -> re.Pattern:
         name for a in COLOURS[:2] for value in entries[a]["values"].values() for name in value["en"]
     }
     longest_first = sorted(names, key=lambda name: (-len(name), name))
-    return re.compile(rf"(?<![\w-])({'|'.join(longest_first)}) (eyes|hair)\b")
+    return re.compile(rf"(?<![\w-])({'|'.join(longest_first)}) (eyes|hair)\b(?! buns)")
 
 
 @cache

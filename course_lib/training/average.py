@@ -54,6 +54,6 @@ def refresh_batchnorm(network: nn.Module, inputs: Iterator[Tensor]) -> None:
     with evaluating(network):  # puts every mode back
         network.train()
         for batch in inputs:
-            network(batch)
+            network(*batch) if isinstance(batch, tuple) else network(batch)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
