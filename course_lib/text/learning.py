@@ -216,7 +216,7 @@ class Sayings:
         return self.features[rows], tokens, facts, self.drawn[rows]
 
     def say(self, i: int) -> list[tuple[str, dict[str, str]]]:
-        """Four captions with their facts: English and Chinese, and each with a mistake or invented."""
+        """Captions with their facts: one a language that is true, then one a language that is not."""
         rng = random.Random(f"{self.seed} {i} {self.epoch} sayings")
         right, wrong = [], []
         for place, language in enumerate(captions.LANGUAGES):
