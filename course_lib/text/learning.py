@@ -216,7 +216,7 @@ class Sayings:
         return self.features[rows], tokens, facts, self.drawn[rows]
 
     def say(self, i: int) -> list[tuple[str, dict[str, str]]]:
-        """Captions with their facts: one a language that is true, then one a language that is not."""
+        """Captions with their facts: one that is true in each language, then one that is not."""
         rng = random.Random(f"{self.seed} {i} {self.epoch} sayings")
         right, wrong = [], []
         for place, language in enumerate(captions.LANGUAGES):
