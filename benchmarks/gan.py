@@ -35,7 +35,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
-from course_lib import dcgan, faces, files, metrics, plots, pretrained, settings, training
+from course_lib import dcgan, faces, files, metrics, pixels, plots, pretrained, settings, training
 
 PARTS = (0.25, 0.5, 1.0)  # of the training, after which the arms are compared
 OURS = dcgan.R1
@@ -295,7 +295,7 @@ def draw_grids(rows: list[dict[str, Any]], run: Path, path: Path, columns: int =
         if row["seed"] == 0:
             generator = load_generator(run / f"{row['arm']}-0-{row['part']}.json", row["width"])
             painted = metrics.painter(generator)(2 * columns, 1)  # the same noise everywhere
-            block = Image.fromarray(plots.image_grid(painted, columns=columns))
+            block = Image.fromarray(pixels.image_grid(painted, columns=columns))
             i, j = arms.index(row["arm"]), parts.index(row["part"])
             picture.paste(block, (i * (side + gap), j * (height + gap)))
     picture.save(path, optimize=True)

@@ -129,6 +129,62 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
+MODELS = {"gan": "conditional_gan"}  # what `course paint` knows → its room
+MODEL_HELP = f"Who paints: {', '.join(MODELS)}."
+PROMPT_HELP = (
+    'What to paint, in English or Chinese: "red eyes, long blue hair", "红眼睛，蓝色长发".'
+)
+
+
+@app.command()
+def paint(
+    prompt: Annotated[str, typer.Argument(help=PROMPT_HELP)],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "gan",
+    number: Annotated[int, typer.Option("-n", min=1, max=1024, help="Faces to paint.")] = 16,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture.")] = Path("painting.png"),
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help="Print what the judge sees in each face.")
+    ] = False,
+) -> None:
+    """Paint faces as a prompt says, into one picture."""
+    with _told_not_traced():
+        _paint(prompt, model, number, out, seed, attributes)
+
+
+def _paint(prompt: str, model: str, number: int, out: Path, seed: int, attributes: bool) -> None:
+    if model not in MODELS:
+        raise CourseError(f"there is no model {model!r}; known: {', '.join(MODELS)}")
+    form = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    if out.suffix.lower() not in form:
+        raise CourseError(f"{out} names no picture: end it with {', '.join(form)}")
+    from PIL import Image
+
+    from course_lib import judge, pretrained, text
+    from course_lib.files import atomic
+    from course_lib.pixels import image_grid
+
+    room = importlib.import_module(f"course_lib.{MODELS[model]}")
+    weights = next(preset.weights for preset in room.PRESETS.values() if preset.weights)
+    took = pretrained.describe(weights)["training"]
+    typer.echo(
+        f"{weights}: {took['images']:,} images in {took['minutes']:.0f} minutes "
+        f"({took['device']}), {took['command']}"
+    )
+    painter = room.Painter()
+    for line in text.remarks(painter.encoder.understand(prompt)):
+        typer.echo(line)
+    images = painter([prompt] * number, seed)
+    with atomic(out) as temporary:
+        Image.fromarray(image_grid(images)).save(temporary, format=form[out.suffix.lower()])
+    if attributes:
+        verdicts = text.verdicts(images, prompt)
+        for i, (names, verdict) in enumerate(zip(judge.read(images).names, verdicts, strict=True)):
+            seen = ", ".join(f"{name} {value}" for name, value in names.items())
+            typer.echo(f"{i + 1}: {text.summary(verdict)}{' | ' if verdict else ''}{seen}")
+    typer.echo(f"{number} faces: {out}")
+
+
 def _train(asked: SimpleNamespace, command: str) -> str:
     """Do what was asked; returns why it stopped early, or ""."""
     import torch

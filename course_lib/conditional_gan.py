@@ -496,6 +496,22 @@ def paint(generator: Generator, noise: Tensor, thoughts: Tensor, batch_size: int
         return torch.cat([generator(z, x) for z, x in pairs])
 
 
+class Painter:
+    """The committed painter, ready for prompts: `Painter()(["red eyes", "蓝眼睛"], seed=0)`."""
+
+    def __init__(self, generator: Generator | None = None, encoder: text.TextEncoder | None = None):
+        self.generator = generator or load_or_train("pretrained").generator
+        self.encoder = encoder or text.load()
+
+    def __call__(self, prompts: Sequence[str], seed: int = 0) -> Tensor:
+        """Images (B, 3, S, S) in [-1, 1] of B prompts, each with noise of its own, on the CPU."""
+        chance = torch.Generator().manual_seed(seed)
+        noise = torch.randn(len(prompts), self.generator.noise_size, generator=chance)
+        parts = [self.encoder.think(prompts[i : i + 256]) for i in range(0, len(prompts), 256)]
+        thoughts = torch.cat([part.vector for part in parts])
+        return paint(self.generator, noise.to(thoughts.device), thoughts).cpu()
+
+
 def follow(
     generator: Generator,
     encoder: text.TextEncoder,
@@ -522,12 +538,7 @@ def follow(
         figure = figure[captions.LANGUAGES.index(language)]
         sentences.append(text.SAY[language](facts, figure, rng))
         asked.append(facts)
-    chance = torch.Generator().manual_seed(seed)
-    noise = torch.randn(number, generator.noise_size, generator=chance)
-    thoughts = torch.cat(
-        [encoder.think(sentences[i : i + 256]).vector for i in range(0, number, 256)]
-    )
-    return judge.obedience(paint(generator, noise.to(thoughts.device), thoughts), asked)
+    return judge.obedience(Painter(generator, encoder)(sentences, seed), asked)
 
 
 def _seen(scores: Mapping[str, judge.Score]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from IPython.display import Markdown
 
-from course_lib import dcgan, plots
+from course_lib import dcgan, pixels, plots
 
 
 @pytest.fixture
@@ -34,21 +34,21 @@ def picture(figure) -> np.ndarray:
 
 def test_black_grey_and_white():
     values = torch.tensor([-1.0, 0.0, 1.0, -7.0, 7.0]).reshape(5, 1, 1, 1).expand(5, 3, 2, 2)
-    assert plots.to_uint8(values)[:, 0, 0, 0].tolist() == [0, 128, 255, 0, 255]
+    assert pixels.to_uint8(values)[:, 0, 0, 0].tolist() == [0, 128, 255, 0, 255]
 
 
 def test_faces_come_back_as_they_were():
     original = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     images = torch.from_numpy(original).permute(0, 3, 1, 2).float() / 127.5 - 1
-    assert (plots.to_uint8(images) == original).all()
-    assert plots.to_uint8(original) is original
+    assert (pixels.to_uint8(images) == original).all()
+    assert pixels.to_uint8(original) is original
 
 
 def test_grey_pictures_single_pictures_and_gradients_are_fine():
-    assert plots.to_uint8(torch.zeros(2, 1, 4, 4)).shape == (2, 4, 4, 3)
-    assert plots.to_uint8(torch.zeros(3, 4, 4)).shape == (1, 4, 4, 3)
-    assert plots.to_uint8(torch.zeros(2, 3, 4, 4, requires_grad=True)).shape == (2, 4, 4, 3)
-    assert plots.to_uint8(torch.zeros(2, 3, 4, 4, dtype=torch.bfloat16)).shape == (2, 4, 4, 3)
+    assert pixels.to_uint8(torch.zeros(2, 1, 4, 4)).shape == (2, 4, 4, 3)
+    assert pixels.to_uint8(torch.zeros(3, 4, 4)).shape == (1, 4, 4, 3)
+    assert pixels.to_uint8(torch.zeros(2, 3, 4, 4, requires_grad=True)).shape == (2, 4, 4, 3)
+    assert pixels.to_uint8(torch.zeros(2, 3, 4, 4, dtype=torch.bfloat16)).shape == (2, 4, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -56,19 +56,19 @@ def test_grey_pictures_single_pictures_and_gradients_are_fine():
 )
 def test_other_things_are_no_pictures(images):
     with pytest.raises(ValueError, match=r"give a float tensor \(B, 3, S, S\)"):
-        plots.to_uint8(images)
+        pixels.to_uint8(images)
 
 
 def test_grid_puts_pictures_row_by_row():
     images = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 30)])
-    grid = plots.image_grid(images, columns=2, gap=1)
+    grid = pixels.image_grid(images, columns=2, gap=1)
     assert grid.shape == (9, 9, 3)
     assert grid[0, 0, 0] == 10
     assert grid[0, 5, 0] == 20
     assert grid[5, 0, 0] == 30
     assert (grid[4] == 255).all()
     assert (grid[5:, 5:] == 255).all()
-    assert plots.image_grid(images, columns=8, gap=1).shape == (4, 14, 3)
+    assert pixels.image_grid(images, columns=8, gap=1).shape == (4, 14, 3)
 
 
 def test_shown_pixels_are_sharp(shown):

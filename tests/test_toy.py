@@ -4,6 +4,7 @@ import copy
 import math
 import re
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 import torch.nn.functional as F
@@ -339,7 +340,7 @@ def test_every_loss_learns_the_ring(loss):
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_planes_are_drawn(number, monkeypatch):
     shown = []
-    monkeypatch.setattr(plots.plt, "show", lambda: shown.append(plots.plt.gcf()))
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.gcf()))
     scenes = [toy.ToyGAN(seed=seed).scene() for seed in range(number)]
     plots.show_planes(scenes, titles=[str(i) for i in range(number)])
     axes = [a for a in shown[0].axes if a.axison]
@@ -347,15 +348,15 @@ def test_planes_are_drawn(number, monkeypatch):
     words = [text.get_text() for text in shown[0].legends[0].get_texts()]
     assert words == ["real", "forged", "D's pull", "G's net of noise", "D: forged", "D: real"]
     assert not axes[0].texts  # beginners' forgeries are all inside
-    plots.plt.close("all")
+    plt.close("all")
 
 
 def test_planes_say_how_many_forgeries_are_not_on_them(monkeypatch):
     shown = []
-    monkeypatch.setattr(plots.plt, "show", lambda: shown.append(plots.plt.gcf()))
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.gcf()))
     scene = toy.ToyGAN().scene()
     scene.fake[:3, 0], scene.fake[3, 1] = toy.REACH + 0.1, math.nan
     plots.show_planes([scene])
     (text,) = shown[0].axes[0].texts
     assert text.get_text() == "4 of 200 lie outside this square"
-    plots.plt.close("all")
+    plt.close("all")

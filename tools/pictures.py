@@ -7,7 +7,7 @@ Usage:
 import torch
 from PIL import Image
 
-from course_lib import dcgan, faces, plots, settings
+from course_lib import dcgan, faces, pixels, settings
 from tools.notebooks import ROOT
 
 FIGURES = ROOT / "notebooks" / "figures"
@@ -23,7 +23,7 @@ def generated(number: int = 64, seed: int = 0) -> torch.Tensor:
 def main() -> None:
     for name, images in (("data", faces.load()[:64].images), ("generated", generated())):
         path = FIGURES / f"faces_{name}.png"
-        Image.fromarray(plots.image_grid(images, columns=8)).save(path, optimize=True)
+        Image.fromarray(pixels.image_grid(images, columns=8)).save(path, optimize=True)
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB")
 
 

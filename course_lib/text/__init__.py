@@ -6,12 +6,16 @@
     encoder.understand("red eyes, a tuba").unknown    # ["tuba"]
     text.facts_of("red eyes, round glasses")          # {"eye_color": ["red"], "glasses": ["round"]}
 
+    text.load_clip().sight.look(images).vector        # (B, 128), faces beside the thoughts
+
 `course train text --export` trains it; how far it knows what was said is measured by
 
     python -m course_lib.text
 """
 
-from course_lib.text.encoder import LENGTH, TextEncoder, Thoughts, Understanding, load, vocabulary
+from course_lib.text.encoder import LENGTH, TextEncoder, Thoughts, Understanding, vocabulary
 from course_lib.text.facts import facts_of
 from course_lib.text.learning import EVENLY, PRESETS, SAY, Recipe, build, contrast, mistaken
 from course_lib.text.probes import probe
+from course_lib.text.sight import Clip, Looks, Sight, load, load_clip
+from course_lib.text.verdict import remarks, summary, verdicts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import warnings
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertTokenizer, CLIPTextConfig, CLIPTextModel
 
-from course_lib import captions, pretrained, settings
+from course_lib import captions
 from course_lib.text.facts import TRADITIONAL, contradictions, normalise
 
 LENGTH = 64  # tokens of a prompt at most, the first and the last included
@@ -146,13 +145,3 @@ class Understanding:
     unknown: list[str]
     cut: str
     contradictions: dict[str, list[str]]
-
-
-def load() -> TextEncoder:
-    """The trained encoder, on `settings.device()`, ready to use; the file is read once."""
-    return _load(str(settings.device()))
-
-
-@functools.lru_cache(maxsize=2)
-def _load(device: str) -> TextEncoder:
-    return pretrained.load("text", TextEncoder).requires_grad_(False)

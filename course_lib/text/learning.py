@@ -10,7 +10,6 @@ compared, but also the mean of the tokens, which lesson 5 looks at.
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections.abc import Callable
@@ -26,8 +25,9 @@ from torch.nn import functional as F
 
 from course_lib import captions, faces, judge, training
 from course_lib.faces.captioned import fits, in_numbers
-from course_lib.text.encoder import TextEncoder, Thoughts
+from course_lib.text.encoder import Thoughts
 from course_lib.text.facts import SIMPLIFIED, TRADITIONAL
+from course_lib.text.sight import Clip
 
 COLOURS = ("hair_color", "eye_color", "ribbon_color", "clothes_color", "background")
 SAY = {"en": captions.in_english, "zh": captions.in_chinese}
@@ -49,7 +49,7 @@ class Recipe:
 
 PRESETS = {
     "text": training.Preset(
-        "the course's text encoder, in English and Chinese", Recipe(), 400_000, weights="text"
+        "the course's text encoder, in English and Chinese", Recipe(), 250_000, weights="text"
     ),
     "quick": training.Preset(
         "seconds: it has only begun", Recipe(batch_size=16), 640,
@@ -76,11 +76,13 @@ def build(
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
     torch.manual_seed(training.derive(seed, "weights"))
-    encoder = TextEncoder(width=width, layers=layers, heads=heads).to(device)
-    sayings = Sayings(data, encoder.tokens, seed=seed)
-    sight = Sight(sayings.features.shape[1], width).to(device)
+    features = _judged(data)
+    clip = Clip(width=width, layers=layers, heads=heads, features=features.shape[1]).to(device)
+    encoder, sight = clip.encoder, clip.sight
+    sight.measure(features)
+    sayings = Sayings(data, features, encoder.tokens, seed=seed)
     reader = Reader(width).to(device)
-    networks = nn.ModuleDict({"encoder": encoder, "sight": sight, "reader": reader})
+    networks = nn.ModuleDict({"clip": clip, "reader": reader})
     optimiser = torch.optim.AdamW(
         networks.parameters(), recipe.learning_rate, (0.9, 0.98), weight_decay=recipe.weight_decay
     )
@@ -111,12 +113,15 @@ def build(
         data=sayings,
         recipe=recipe,
         keep={"networks": networks, "optimiser": prepared},
-        result=lambda: encoder.eval(),
-        config={"words": encoder.words, "width": width, "layers": layers, "heads": heads},
+        result=lambda: clip.eval(),
+        config={
+            "words": encoder.words, "width": width, "layers": layers, "heads": heads,
+            "features": features.shape[1],
+        },
         accelerator=accelerator,
         seed=seed,
         schedule=training.one_cycle(),
-    )
+    )  # fmt: skip
 
 
 def contrast(texts: Tensor, looks: Tensor, true: Tensor, sharpness: Tensor) -> Tensor:
@@ -135,21 +140,6 @@ def contrast(texts: Tensor, looks: Tensor, true: Tensor, sharpness: Tensor) -> T
     of_texts = torch.logaddexp(wrong[:number].logsumexp(1), right) - right
     of_faces = torch.logaddexp(wrong.logsumexp(0)[own], right) - right
     return (of_texts.mean() + of_faces.mean()) / 2
-
-
-class Sight(nn.Module):
-    """The image side: what the judge sees, as a vector beside thoughts and one beside tokens."""
-
-    def __init__(self, features: int, width: int, hidden: int = 256):
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(features, hidden), nn.ReLU())
-        self.heads = nn.Linear(hidden, 2 * width)
-        self.sharpness = nn.Parameter(torch.tensor(math.log(10.0)))  # CLIP's learnt temperature
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (B, F) → two vectors (B, W) each, and by what likenesses are multiplied."""
-        vectors, tokens = self.heads(self.body(features)).chunk(2, dim=1)
-        return vectors, tokens, self.sharpness.exp().clamp(max=100)
 
 
 class Reader(nn.Module):
@@ -181,16 +171,23 @@ def _by_length(encode: Callable[[Tensor], Thoughts], tokens: Tensor) -> tuple[Te
 
 
 class Sayings:
-    """Faces as the judge sees them, and captions, right and wrong; a `training.Data`.
+    """Faces, of which the judge sees `features` (N, F), and captions, right and wrong.
 
-    The captions are others in every epoch, and follow from the seed, the face and the epoch.
+    A `training.Data`. The captions are others in every epoch, and follow from the seed, the face
+    and the epoch.
     """
 
-    def __init__(self, known: faces.Faces, encode: Callable[[list[str]], Tensor], seed: int = 0):
+    def __init__(
+        self,
+        known: faces.Faces,
+        features: Tensor,
+        encode: Callable[[list[str]], Tensor],
+        seed: int = 0,
+    ):
         captioned = faces.Captioned(known, encode)  # refuses faces that nobody has described
         self.known, self.encode, self.seed, self.epoch = known, encode, seed, 0
         self.drawn = torch.from_numpy(captioned.drawn.astype(np.int64))
-        self.features = _judged(known)
+        self.features = features
         self.prints = captioned.fingerprint()
 
     def __len__(self) -> int:
@@ -289,11 +286,8 @@ def _sayable(name: str) -> list[str]:
 
 @torch.no_grad()
 def _judged(known: faces.Faces) -> Tensor:
-    """What the judge sees in each face, (N, F), each feature with mean 0 and deviation 1."""
+    """What the judge sees in each face, (N, F)."""
     network = judge.load()
     device = network.temperature.device
-    parts = [
-        network.summarise(known[i : i + 256].tensor().to(device)) for i in range(0, len(known), 256)
-    ]
-    features = torch.cat(parts).cpu()
-    return (features - features.mean(0)) / (features.std(0, correction=0) + 1e-3)
+    parts = [known[i : i + 256].tensor().to(device) for i in range(0, len(known), 256)]
+    return torch.cat([network.summarise(part) for part in parts]).cpu()

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from course_lib import captions, faces
 from course_lib.faces.captioned import UNSAID, in_numbers
-from course_lib.text.encoder import TextEncoder, load
+from course_lib.text.encoder import TextEncoder
 from course_lib.text.learning import EVENLY, SAY
+from course_lib.text.sight import load
 
 KINDS = ("tokens", "vector")
 LEARNT_FROM, TRIED_ON = 3, 8  # captions a face and language

@@ -5,7 +5,8 @@ GitHub, a still of the same picture stands in its place.
 """
 
 from course_lib.widgets.canvas import draw_game
+from course_lib.widgets.easel import Easel
 from course_lib.widgets.playground import Playground
 from course_lib.widgets.scrubber import Scrubber, film
 
-__all__ = ["Playground", "Scrubber", "draw_game", "film"]
+__all__ = ["Easel", "Playground", "Scrubber", "draw_game", "film"]

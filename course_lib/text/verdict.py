@@ -1,0 +1,54 @@
+"""What was asked for, and whether it is there: a line for each fact of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from course_lib import judge
+from course_lib.text.encoder import Understanding
+from course_lib.text.facts import facts_of
+
+
+def verdicts(images: Tensor, prompt: str) -> list[dict[str, bool]]:
+    """Of each image: what the prompt asks for, in words, and whether the judge sees it.
+
+    Where a prompt asks for several values of an attribute, one of them is enough.
+    """
+    asked = facts_of(prompt)
+    seen = judge.read(images.clamp(-1, 1)).names
+    return [
+        {_words(name, asked[name]): _is_so(asked[name], one[name]) for name in asked}
+        for one in seen
+    ]
+
+
+def _is_so(values: Sequence[str], seen: str) -> bool:
+    return any(judge.is_so(value, seen) for value in values)
+
+
+def _words(name: str, values: Sequence[str]) -> str:
+    """Such as "eye color: red"; only "glasses" where any will do."""
+    value = " or ".join(values)
+    return name.replace("_", " ") if value == "yes" else f"{name.replace('_', ' ')}: {value}"
+
+
+def remarks(found: Understanding) -> list[str]:
+    """What a person should know about how a prompt is understood; often nothing."""
+    lines = []
+    if not found.text:
+        lines.append("Nothing is asked for: any face will do.")
+    if found.unknown:
+        words = ", ".join(word[:30] for word in dict.fromkeys(found.unknown))
+        lines.append(f"Unknown words, which say nothing to it: {words[:200]}")
+    for name, values in found.contradictions.items():
+        lines.append(f"The {name.replace('_', ' ')} cannot be {' and '.join(values)} at once.")
+    if found.cut:
+        lines.append(f"The prompt is too long; left out: {found.cut[:60]}")
+    return lines
+
+
+def summary(verdict: Mapping[str, bool]) -> str:
+    """One line for a terminal: "✓ eye color: red, ✗ glasses"."""
+    return ", ".join(f"{'✓' if so else '✗'} {words}" for words, so in verdict.items())

@@ -1,0 +1,122 @@
+"""A prompt, sixteen faces, and what the judge says of each."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import ipywidgets
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from course_lib.errors import CourseError
+from course_lib.pixels import to_uint8
+from course_lib.widgets.canvas import SCALE, write
+from course_lib.widgets.still import WithStill, encode
+
+if TYPE_CHECKING:
+    from course_lib import text
+
+FACE = 96  # side of a face, in shown pixels
+GREEN, RED = "#009E73", "#D55E00"
+
+
+class Easel(WithStill):
+    """A field for a prompt, in either language, and what a painter makes of it.
+
+    paint: (prompts, a list of B; seed) → images (B, 3, 64, 64) in [-1, 1]. encoder: says which
+    words it knows. Under each face stands what was asked for, and whether the judge sees it. Where
+    no kernel runs, the faces of the first prompt stand in its place.
+    """
+
+    words = "An easel with a field for prompts: run this cell in JupyterLab or Colab."
+
+    def __init__(
+        self,
+        paint: Callable[[list[str], int], Tensor],
+        encoder: text.TextEncoder,
+        prompt: str = "",
+        *,
+        seed: int = 0,
+        faces: int = 16,
+        columns: int = 8,
+    ):
+        if faces < 1:
+            raise CourseError(f"faces is {faces}; choose 1 or more")
+        self._paint, self._encoder = paint, encoder
+        self._faces, self._columns = faces, min(columns, faces)
+        wide = ipywidgets.Layout(width="460px")
+        self.prompt = ipywidgets.Text(
+            value=prompt, description="prompt", continuous_update=False, layout=wide
+        )
+        self.seed = ipywidgets.BoundedIntText(
+            value=seed,
+            min=0,
+            max=10**6,
+            description="seed",
+            layout=ipywidgets.Layout(width="170px"),
+        )
+        self.button = ipywidgets.Button(description="paint", button_style="primary")
+        self.understood, self.pictures = ipywidgets.HTML(), ipywidgets.HTML()
+        self.button.on_click(lambda _: self.show())
+        for field in (self.prompt, self.seed):
+            field.observe(lambda _: self.show(), "value")
+        line = ipywidgets.HBox([self.prompt, self.seed, self.button])
+        super().__init__([line, self.understood, self.pictures])
+        for name in ("prompt", "seed", "button", "understood", "pictures"):
+            getattr(self, name).add_class(f"easel-{name}")
+        self.add_class("easel")
+        self.show()
+
+    def show(self) -> None:
+        """Paint the prompt; what goes wrong is told in the widget, since callbacks are silent."""
+        from course_lib.text import remarks, verdicts  # here: transformers takes long to import
+
+        prompt = self.prompt.value
+        try:
+            images = self._paint([prompt] * self._faces, self.seed.value)
+            self._images, self._verdicts = to_uint8(images), verdicts(images, prompt)
+            lines = remarks(self._encoder.understand(prompt))
+            self.understood.value = "<br>".join(map(html.escape, lines))
+            self.pictures.value = self._table()
+        except Exception as error:
+            self.understood.value = f"<b style='color:{RED}'>{html.escape(str(error))}</b>"
+            self.pictures.value = ""
+
+    def _table(self) -> str:
+        cells = []
+        for image, verdict in zip(self._images, self._verdicts, strict=True):
+            data = base64.b64encode(encode(Image.fromarray(image))).decode("ascii")
+            lines = "<br>".join(_line(words, so) for words, so in verdict.items())
+            look = f"width:{FACE}px;height:{FACE}px;image-rendering:pixelated"
+            cells.append(
+                f"<td style='vertical-align:top;padding:2px;font-size:11px;line-height:1.25'>"
+                f"<img style='{look}' src='data:image/png;base64,{data}'><br>{lines}</td>"
+            )
+        rows = [cells[i : i + self._columns] for i in range(0, len(cells), self._columns)]
+        return "<table>" + "".join(f"<tr>{''.join(row)}</tr>" for row in rows) + "</table>"
+
+    def still(self) -> bytes:
+        """The faces, each with a line under it: green where all that was asked for is there."""
+        side, foot = SCALE * FACE, SCALE * 20
+        rows = -(-len(self._images) // self._columns)
+        picture = Image.new("RGB", (self._columns * side, rows * (side + foot)), "white")
+        draw = ImageDraw.Draw(picture)
+        for i, (image, verdict) in enumerate(zip(self._images, self._verdicts, strict=True)):
+            left, top = i % self._columns * side, i // self._columns * (side + foot)
+            face = Image.fromarray(image).resize((side - 4, side - 4), Image.Resampling.NEAREST)
+            picture.paste(face, (left + 2, top))
+            if verdict:
+                right = sum(verdict.values())
+                colour = GREEN if right == len(verdict) else RED
+                draw.rectangle((left + 2, top + side - 2, left + side - 3, top + side + 3), colour)
+                where = (left + 6, top + side + foot / 2 + 3)
+                write(draw, where, f"{right} of {len(verdict)}", size=11)
+        return encode(picture.quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
+
+
+def _line(words: str, so: bool) -> str:
+    colour, sign = (GREEN, "✓") if so else (RED, "✗")
+    return f"<span style='color:{colour}'>{sign} {html.escape(words)}</span>"
