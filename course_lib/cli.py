@@ -227,8 +227,7 @@ def _train(asked: SimpleNamespace, command: str) -> str:
         )
     if main and history.stopped != "interrupted":
         _finish(plan, history, asked.name, source, out, weights, command)
-    plan.accelerator.wait_for_everyone()  # one that ends while another speaks to it would abort it
-    plan.accelerator.end_training()
+    training.leave(plan.accelerator, INTERRUPTED if history.stopped == "interrupted" else 0)
     return history.stopped
 
 

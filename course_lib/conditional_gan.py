@@ -429,9 +429,15 @@ def networks(
     """G and D as a training with that seed begins."""
     torch.manual_seed(training.derive(seed, "weights"))
     size = encoder.projection.out_features
-    G = Generator(NOISE_SIZE, size, width, image_size).apply(dcgan.initialise_weights)
+    G = Generator(NOISE_SIZE, size, width, image_size).apply(initialise_weights)
     D = Discriminator(size, width, image_size, sees_words=recipe.sees_words)
-    return G, D.apply(dcgan.initialise_weights)
+    return G, D.apply(initialise_weights)
+
+
+def initialise_weights(module: nn.Module) -> None:
+    """As lesson 2's; a `ConditionalBatchNorm` has its own first weights."""
+    if not isinstance(module, ConditionalBatchNorm):
+        dcgan.initialise_weights(module)
 
 
 def _finished(
@@ -539,6 +545,13 @@ def follow(
         sentences.append(text.SAY[language](facts, figure, rng))
         asked.append(facts)
     return judge.obedience(Painter(generator, encoder)(sentences, seed), asked)
+
+
+def held_out_captions(seed: int = 0) -> list[str]:
+    """A caption of each held-out face, in either language: to paint as varied faces as those."""
+    rng = random.Random(f"{seed} held out")
+    known = faces.load("held-out").attributes
+    return [captions.describe_in(rng.choice(captions.LANGUAGES), a, rng)[0] for a in known]
 
 
 def _seen(scores: Mapping[str, judge.Score]) -> dict[str, float]:

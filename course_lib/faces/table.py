@@ -1,5 +1,6 @@
 """Pictures and what is known about them: the type that the doors return, and its file."""
 
+import functools
 import hashlib
 import io
 import json
@@ -143,6 +144,14 @@ def load(split: str = "train") -> Faces:
         raise FacesError(
             f"{path} is missing: fetch the course again, or make it by python data/build_faces.py"
         )
+    found = _decoded(path, path.stat().st_mtime_ns, split)
+    attributes = [dict(known) for known in found.attributes]
+    return replace(found, images=found.images.copy(), attributes=attributes)
+
+
+@functools.lru_cache(maxsize=2)
+def _decoded(path: Path, _changed: int, split: str) -> Faces:
+    """Decoding takes seconds, and lessons, tests and commands ask again and again."""
     return replace(read(path, None if split == "all" else split), name=f"bundled, {split}")
 
 

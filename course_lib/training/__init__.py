@@ -28,7 +28,13 @@ from course_lib.training.failures import (
 )
 from course_lib.training.history import History, Snapshot
 from course_lib.training.loop import Step, fit
-from course_lib.training.machine import derive, fast_precision, few_threads, make_accelerator
+from course_lib.training.machine import (
+    derive,
+    fast_precision,
+    few_threads,
+    leave,
+    make_accelerator,
+)
 from course_lib.training.parts import linear_decay, one_cycle
 from course_lib.training.plan import Preset, Training, took
 from course_lib.training.watching import TensorBoard, step_profiler

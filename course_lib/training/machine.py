@@ -1,6 +1,7 @@
 """Where a training runs, how precisely, in how many processes, and with which random numbers."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -114,6 +115,21 @@ def agree(stop: int, seconds: float, accelerator: Accelerator) -> tuple[int, flo
     mine = torch.tensor([[float(stop), seconds]], device=accelerator.device)
     everyone = accelerator.gather(mine)
     return int(everyone[:, 0].max()), float(everyone[0, 1])
+
+
+def leave(accelerator: Accelerator, status: int = 0) -> None:
+    """End in order. One of several processes ends here and now, with that exit status.
+
+    They wait for each other: one that ends while another speaks to it would abort it. And they end
+    without the interpreter's own tidying: a thread of Gloo that still holds a tensor then would
+    abort a process whose work is done (pytorch/pytorch#179291).
+    """
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    if accelerator.num_processes > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def share(network: nn.Module, accelerator: Accelerator) -> None:

@@ -11,7 +11,7 @@ import torch
 from scribbles import BUNDLED_SEED, ROOT
 
 from course_lib import faces, settings
-from course_lib.faces import FacesError
+from course_lib.faces import FacesError, table
 
 
 # --- the bundled faces ----------------------------------------------------------------------------
@@ -209,3 +209,13 @@ def test_fingerprint_is_of_the_pictures_and_what_is_known(held_out, tmp_path):
     ]
     assert len({one.fingerprint() for one in [few, *changed]}) == 7
     assert held_out[::2].fingerprint() == held_out[list(range(0, 600, 2))].fingerprint()
+
+
+def test_bundled_faces_are_read_once_and_everyone_has_their_own(monkeypatch, tmp_path):
+    first = faces.load("held-out")
+    monkeypatch.setattr(table, "read", lambda *_: pytest.fail("read again"))
+    first.images[:] = 0
+    first.attributes[0]["hair_color"] = "none"
+    again = faces.load("held-out")
+    assert again.images.any()
+    assert again.attributes[0]["hair_color"] != "none"

@@ -99,9 +99,7 @@ def main() -> None:
         whole(12 * BATCH, own)
     except training.CheckpointError as error:
         (folder / f"refused-{rank}.txt").write_text(str(error))
-    accelerator = training.make_accelerator("no")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    training.leave(training.make_accelerator("no"))
 
 
 if __name__ == "__main__":
