@@ -32,7 +32,7 @@ lab: $(READY) ## open JupyterLab at lesson 1
 	  --LabApp.extension_manager=readonly
 
 test: lint ## check style, run the unit tests, every lesson and the browser test
-	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) notebooks tests --ignore=tests/browser
+	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) --durations=20 notebooks tests --ignore=tests/browser
 	$(STORED) $(BIN)/pytest tests/browser
 
 lint: $(READY) ## check style, in code and notebooks

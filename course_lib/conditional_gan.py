@@ -331,7 +331,7 @@ class Recipe:
 PRESETS = {
     "words": Preset(
         "the course's painter of words, hours on a CPU", Recipe(), 600_000,
-        data="drawn:20000", fit={"pictures_every": 1000, "save_every": 500},
+        data="drawn:20000", fit={"pictures_every": 500, "save_every": 250},
         weights="faces-words",
     ),
     "quick": Preset("seconds: it has only begun", Recipe(average=0.98), 4_000, sizes={"width": 16}),

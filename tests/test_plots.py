@@ -196,7 +196,7 @@ def test_style_is_a_context():
 
 def test_source_is_what_runs(monkeypatch):
     said = []
-    monkeypatch.setattr(plots, "display", said.append)
+    monkeypatch.setattr(plots.figures, "display", said.append)
     plots.show_source(dcgan.count_parameters)
     assert isinstance(said[0], Markdown)
     assert said[0].data.startswith("```python\ndef count_parameters(network: nn.Module) -> int:\n")

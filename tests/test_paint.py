@@ -1,0 +1,86 @@
+"""`course paint`: from a prompt to a picture, and what it says when something is odd."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from course_lib import cli
+from course_lib import conditional_gan as cgan
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    monkeypatch.chdir(tmp_path)
+
+
+def paint(*words, status: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, ["paint", *map(str, words)])
+    assert result.exit_code == status, result.output + str(result.exception)
+    return result.output
+
+
+def pixels(path: str) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_it_says_who_paints_and_paints_what_it_is_told():
+    said = paint("红眼睛，蓝色长发", "--model", "gan", "-n", 16, "-o", "out.png", "--attributes")
+    first, *lines = said.splitlines()
+    assert re.match(r"faces-words: [\d,]+ images in \d+ minutes \(.+\), course train cond", first)
+    assert pixels("out.png").shape == (2 * 64 + 2, 8 * 64 + 7 * 2, 3)
+    seen = [line for line in lines if re.match(r"\d+: ", line)]
+    assert len(seen) == 16
+    assert sum("✓ hair color: blue" in line for line in seen) >= 13
+    assert all("mouth" in line for line in seen)
+    assert lines[-1] == "16 faces: out.png"
+
+
+def test_the_same_seed_paints_the_same_and_another_one_others():
+    for seed, out in ((1, "a.png"), (1, "b.png"), (2, "c.png")):
+        paint("red hair", "-n", 2, "--seed", seed, "-o", out)
+    assert (pixels("a.png") == pixels("b.png")).all()
+    assert (pixels("a.png") != pixels("c.png")).any()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("", "Nothing is asked for"),
+        ("qwertz 🙂", "Unknown words, which say nothing to it: qwertz, 🙂"),
+        ("red eyes, blue eyes", "The eye color cannot be red and blue at once."),
+        ("red eyes " * 1200, "The prompt is too long; left out: red eyes"),
+        ("RED EYES，藍頭髮", "2 faces: out.jpg"),
+        ("red eyes and 蓝色长发", "2 faces: out.jpg"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the prompt is too long")
+def test_odd_prompts_are_painted_and_told(prompt, told):
+    said = paint(prompt, "-n", 2, "-o", "out.jpg")
+    assert told in said
+    assert pixels("out.jpg").std() > 10
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "oil"], "there is no model 'oil'; known: gan"),
+        (["-o", "out.txt"], "out.txt names no picture: end it with .png, .webp, .jpg"),
+        (["-o", "no such folder/out.png"], "No such file or directory"),
+    ],
+)
+def test_bad_input_says_what_to_do(words, message):
+    said = paint("red eyes", *words, status=1)
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_painter_paints_many_prompts_each_by_itself():
+    painter = cgan.Painter()
+    images = painter(["red hair", "蓝头发", "green hair"], seed=5)
+    assert images.shape == (3, 3, 64, 64)
+    assert images.abs().max() <= 1
