@@ -227,6 +227,7 @@ def conditional_step(
     encode: Callable[[Tensor], Tensor],
     mismatched: str = "all",
     contrast: float = 0.0,
+    variety: float = 0.0,
     penalty: float = 0.0,
     penalty_share: float = 1 / 16,
     backward: Callable[[Tensor], None] = Tensor.backward,
@@ -239,14 +240,15 @@ def conditional_step(
     those, or "none". The score of a pair with other words costs D an inner product, since the
     picture's features are known already (as in DF-GAN, Tao et al. 2022, arXiv 2008.05865).
     Class 0 counts as much as class 1: fakes and misfits half each, as in Reed et al. 2016.
-    contrast: weight of `nearest_words`, for both networks.
+    contrast: weight of `nearest_words`, for both networks. variety: weight of `sameness`, for G.
     """
     if mismatched not in MISMATCHED:
         raise CourseError(f"mismatched is one of {', '.join(MISMATCHED)}, not {mismatched!r}")
     real, tokens, said, drawn = batch
     thoughts = encode(tokens)
     own = thoughts[: len(real)]
-    fakes = generator(torch.randn(len(real), generator.noise_size, device=real.device), own)
+    noise = torch.randn(len(real), generator.noise_size, device=real.device)
+    fakes = generator(noise, own)
 
     discriminator_optimiser.zero_grad()
     seen, seen_fakes = discriminator.see(torch.cat([real, fakes.detach()])).chunk(2)
@@ -274,7 +276,12 @@ def conditional_step(
     seen_fakes = discriminator.see(fakes)
     fit = discriminator.match(seen_fakes, thoughts)
     loss_G = F.softplus(-(discriminator.real(seen_fakes) + fit).diagonal()).mean()
-    backward(loss_G + contrast * nearest_words(fit, misfit) if contrast else loss_G)
+    total = loss_G + contrast * nearest_words(fit, misfit) if contrast else loss_G
+    if variety:
+        some = len(real) // 4  # enough, and cheap
+        others = generator(torch.randn_like(noise[:some]), own[:some])
+        total = total + variety * sameness(fakes[:some], others, real)
+    backward(total)
     discriminator.requires_grad_(True)
     generator_optimiser.step()
     return {
@@ -298,6 +305,18 @@ def nearest_words(fit: Tensor, misfit: Tensor) -> Tensor:
     return (torch.logaddexp(own, rivals) - own).mean()
 
 
+def sameness(one: Tensor, other: Tensor, real: Tensor, enough: float = 0.7) -> Tensor:
+    """How much less two pictures of the same words differ than real faces do.
+
+    After the mode-seeking loss of Mao et al. 2019 (arXiv 1903.05628), but nothing is gained by
+    more than `enough` of the real ones' distance, and it is taken at a quarter of the size, where
+    no noise counts. one, other: (N, 3, S, S), of other noise. real: (B, 3, S, S).
+    """
+    one, other, real = (F.avg_pool2d(images, 4) for images in (one, other, real))
+    wanted = enough * (real - real.roll(1, 0)).abs().mean()
+    return F.relu(wanted - (one - other).abs().mean((1, 2, 3))).mean()
+
+
 def _with(discriminator: Discriminator, thoughts: Tensor, images: Tensor) -> Tensor:
     return discriminator(images, thoughts)
 
@@ -317,6 +336,7 @@ class Recipe:
     mismatched: str = "all"  # of `conditional_step`
     sees_words: bool = True  # or D looks at the image alone
     contrast: float = 1.0
+    variety: float = 4.0
     generator_rate: float = 5e-4
     discriminator_rate: float = 5e-4
     betas: tuple[float, float] = (0.0, 0.99)
@@ -385,7 +405,7 @@ def build(
     thoughts = encoder.think(WATCHED).vector.repeat_interleave(8, 0)
 
     encode = partial(_vectors, encoder)
-    options = ("mismatched", "contrast", "penalty", "penalty_share")
+    options = ("mismatched", "contrast", "variety", "penalty", "penalty_share")
     step = partial(
         conditional_step, *parts, encode=encode, backward=accelerator.backward, lottery=lottery,
         **{name: getattr(recipe, name) for name in options},
