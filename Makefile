@@ -3,6 +3,7 @@ PYTHON ?= python3
 IP     ?= 127.0.0.1
 PORT   ?= 8888
 CPU    ?=
+ALL    ?=
 REPO   ?=
 BRANCH ?=
 
@@ -23,7 +24,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Settings: PYTHON=python3.12  PORT=8888  IP=127.0.0.1  CPU=1 (install torch without CUDA)"
+	@echo "Settings: PYTHON=python3.12  PORT=8888  IP=127.0.0.1  CPU=1 (install torch without CUDA)  ALL=1 (all tests)"
 
 lab: $(READY) ## open JupyterLab at lesson 1
 	$(BIN)/jupyter lab --ip=$(IP) --port=$(PORT) $(AS_ROOT) \
@@ -31,8 +32,9 @@ lab: $(READY) ## open JupyterLab at lesson 1
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
-test: lint ## check style, run the unit tests, every lesson and the browser test
-	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) --durations=20 notebooks tests --ignore=tests/browser
+test: lint ## check style, run the unit tests, every lesson and the browser test; ALL=1: the slow ones, too
+	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) --durations=20 $(if $(ALL),,-m "not slow") \
+	  notebooks tests --ignore=tests/browser
 	$(STORED) $(BIN)/pytest tests/browser
 
 lint: $(READY) ## check style, in code and notebooks

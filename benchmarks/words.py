@@ -30,13 +30,15 @@ ARMS = {
     "no misfits": {"mismatched": "none", "contrast": 0.0},
     "misfits": {"mismatched": "batch", "contrast": 0.0},
     "misfits, one fact wrong": {"mismatched": "all", "contrast": 0.0},
-    "and contrast": {"mismatched": "all", "contrast": 1.0},
+    "and contrast": {},
     "D sees no words": {"mismatched": "none", "contrast": 0.0, "sees_words": False},
-    "penalty 10": {"mismatched": "all", "contrast": 0.0, "penalty": 10.0},
+    "no variety": {"variety": 0.0},
+    "penalty 10": {"penalty": 10.0},
 }
 CLAIM = ("no misfits", "misfits", "misfits, one fact wrong", "and contrast", "D sees no words")
 PROMPTS = ("red eyes, blue hair", "green hair, glasses", "pink twintails", "a frown, white hair")
 CHOSEN = 2000  # captions
+DISTANCES = ("frechet/convolution", "frechet/pixels")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -85,8 +87,7 @@ def measure(
         "eyes": scores["eye_color"].accuracy,
         "mean": judge.mean_accuracy(scores),
         "everything": scores["everything"].accuracy,
-        "convolution": values["frechet/convolution"],
-        "pixels": values["frechet/pixels"],
+        **{name.split("/")[1]: values[name] for name in DISTANCES},
     }
     with atomic(out / "scores.json") as temporary:
         temporary.write_text(json.dumps(found, indent=1))

@@ -10,6 +10,8 @@ import pytest
 
 from course_lib import dcgan, metrics, pretrained, training
 
+pytestmark = pytest.mark.slow
+
 SIZES = ["--minutes", "0.02", "--width", "4", "--seeds", "1"]
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

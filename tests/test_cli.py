@@ -136,6 +136,7 @@ def test_streamed_data_train_as_those_in_memory(tmp_path):
     assert len(hashes) == 1
 
 
+@pytest.mark.slow
 def test_tensorboard_has_losses_and_pictures_and_no_second_curve(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -198,6 +199,7 @@ def test_another_training_in_the_folder():
     assert "run holds another training: seed 0 (now 1)" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to wait for")
 def test_sigterm_saves_and_the_command_goes_on():
     words = [sys.executable, "-m", "course_lib.cli", "train", "dcgan", "--preset", "quick"]

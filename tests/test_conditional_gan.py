@@ -120,12 +120,30 @@ def test_a_step_changes_both_and_tells_the_three_kinds_of_pair_apart(some, encod
     optimisers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (G, D)]
     encode = partial(lambda tokens: encoder(tokens).vector.detach())
     step = partial(cgan.conditional_step, G, D, *optimisers, encode=encode, mismatched=mismatched)
-    found = step(cgan.Told(some, encoder.tokens).tensor(range(16)), penalty=1.0, penalty_share=1.0)
+    batch = cgan.Told(some, encoder.tokens).tensor(range(16))
+    found = step(batch, contrast=1.0, variety=1.0, penalty=1.0, penalty_share=1.0)
     assert {"loss_D", "loss_G", "D(x) fits", "D(x) misfits", "D(G(z))"} <= found.keys()
     assert all(torch.as_tensor(value).isfinite() for value in found.values())
     for net, weights in zip((G, D), before, strict=True):
         assert not torch.equal(net.state_dict()["main.0.weight"], weights)
     assert all(weights.requires_grad for weights in D.parameters())
+
+
+def test_sameness_asks_for_no_more_than_real_faces_have(some):
+    real = some.tensor(range(32))
+    assert cgan.sameness(real[:8], real[:8], real) > 0.1  # the same twice
+    assert cgan.sameness(real[:8], real[8:16], real, enough=0.2) == 0
+    noisy = real[:8] + 0.3 * torch.randn(8, 3, 64, 64)  # noise is no variety
+    same = cgan.sameness(real[:8], real[:8], real)
+    assert cgan.sameness(real[:8], noisy, real) > 0.7 * same
+
+
+def test_words_that_fit_as_well_are_no_rivals():
+    fit = torch.tensor([[1.0, 5.0], [9.0, 2.0]])
+    assert cgan.nearest_words(fit, torch.zeros(2, 2, dtype=torch.bool)) == 0
+    rivals = ~torch.eye(2, dtype=torch.bool)
+    expected = torch.nn.functional.cross_entropy(fit, torch.arange(2))
+    torch.testing.assert_close(cgan.nearest_words(fit, rivals), expected)
 
 
 def test_unknown_kinds_of_pair(some, encoder):

@@ -71,6 +71,7 @@ def test_a_lesson_meets_what_students_have_and_stays_as_it_is(lessons, lesson, m
     assert lesson.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_busy_process_is_ended_whatever_happens(lessons):
     with suppress(KeyboardInterrupt), lessons.busy() as child:
         assert child.poll() is None

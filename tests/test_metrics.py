@@ -184,6 +184,7 @@ def test_real_faces_score_one_floor(ruler):
     assert 0.75 < np.mean([score["precision"] for score in ruler._real]) < 0.9
 
 
+@pytest.mark.slow
 def test_fresh_drawings_are_as_good_as_bundled_ones(ruler, chance):
     fresh = faces.render(N, seed=77, cache=False)
     for name, value in ruler.values(fresh).items():

@@ -18,6 +18,8 @@ import json
 import course_lib
 from course_lib import faces, pretrained, settings
 
+pytestmark = pytest.mark.slow
+
 networks = []
 for name in pretrained.names():
     about = pretrained.describe(name)

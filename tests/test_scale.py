@@ -17,6 +17,8 @@ import torch
 
 from course_lib import dcgan, faces
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "scale.py"
 
 

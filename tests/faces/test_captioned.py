@@ -92,6 +92,7 @@ def test_half_of_the_captions_are_chinese(data, held_out):
             faces.Captioned(held_out, encode, wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_worker_processes_say_the_same(data, held_out, tmp_path, start):

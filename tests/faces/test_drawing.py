@@ -131,6 +131,7 @@ DRAW = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_and_one_cache(monkeypatch, cache, tmp_path):
     """Both draw in a plain script, without a guard for `__main__`."""
     script = tmp_path / "draw.py"

@@ -181,6 +181,7 @@ READ = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_and_one_empty_cache(tmp_path, cache):
     folder = fill(tmp_path / "pictures", *(f"{i}.png" for i in range(20)))
     running = [
@@ -232,6 +233,7 @@ def test_no_picture_stays_in_memory(held_out, tmp_path):
     assert torch.equal(again.tensor([299, 0]), held_out.tensor([299, 0]))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_worker_processes_read_the_same(held_out, tmp_path, start):

@@ -289,6 +289,7 @@ def test_held_out_face_among_the_training_faces_is_found(held_out):
     assert distance(held_out[:50], [held_out[100:400]]) > learning.APART
 
 
+@pytest.mark.slow
 def test_a_judge_learns_calibrates_itself_and_goes_on_exactly(held_out, tmp_path):
     recipe = judge.Recipe(drawn=(), validation=((103, 20),), batch_size=16)
 

@@ -1,6 +1,9 @@
 """A short form of tests/kill_training.py."""
 
 import kill_training
+import pytest
+
+pytestmark = pytest.mark.slow
 
 
 def test_killed_twice_it_ends_where_an_undisturbed_training_ends(capsys):

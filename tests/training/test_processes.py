@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from course_lib import dcgan, faces, pretrained, training
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 TORCHRUN += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]  # any free port
 TRAIN = ["-m", "course_lib.cli", "train", "dcgan", "--preset", "quick", "--width", "4"]
