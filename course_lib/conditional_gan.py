@@ -384,9 +384,11 @@ def build(
 
     width: of both networks. encoder: of sentences; the course's own by default. It does not change.
     The same seed gives the same first weights, noise, captions and order to every recipe.
-    FacesError when what is drawn in the faces is not known.
+    FacesError when what is drawn in the faces is not known; CourseError for several processes.
     """
     accelerator = training.make_accelerator(precision)
+    if accelerator.num_processes > 1:  # D is asked in parts, of which gradients are not averaged
+        raise CourseError("the conditional GAN trains in one process: start it without torchrun")
     device = accelerator.device
     encoder = encoder or text.load()
     told = Told(data, encoder.tokens, seed=seed)

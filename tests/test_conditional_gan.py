@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from course_lib import conditional_gan as cgan
-from course_lib import faces, judge, text
+from course_lib import faces, judge, text, training
 from course_lib.errors import CourseError
 from course_lib.faces.captioned import fits
 
@@ -181,6 +182,13 @@ def test_a_training_goes_on_exactly(some, tmp_path):
 def test_faces_that_nobody_has_described_are_refused(few_faces):
     with pytest.raises(faces.FacesError, match="attributes"):
         cgan.build(few_faces, width=4)
+
+
+def test_several_processes_are_refused(some, monkeypatch):
+    two = SimpleNamespace(num_processes=2)
+    monkeypatch.setattr(training, "make_accelerator", lambda _: two)
+    with pytest.raises(CourseError, match="trains in one process"):
+        cgan.build(some)
 
 
 def test_follow_counts_what_captions_ask_for(encoder):
