@@ -153,6 +153,7 @@ def test_unknown_kinds_of_pair(some, encoder):
         step((None,) * 4, mismatched="some")
 
 
+@pytest.mark.slow
 def test_appraiser_learns_which_words_fit(some):
     """Without a painter in the way: a few steps, and words that fit score higher."""
     history = cgan.train(

@@ -12,13 +12,13 @@ import pytest
 from course_lib import pretrained
 from tools.notebooks import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROBE = """
 import importlib
 import json
 import course_lib
 from course_lib import faces, pretrained, settings
-
-pytestmark = pytest.mark.slow
 
 networks = []
 for name in pretrained.names():
