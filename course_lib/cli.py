@@ -88,9 +88,7 @@ def train(
     data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for checkpoints, pictures and the result. Default: runs/NAME-PRESET."
-        ),
+        typer.Option(help=OUT_HELP),
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Pictures to train on.")] = None,
     size: Annotated[int | None, typer.Option(help="Pixels: 32, 64 or 128.")] = None,
@@ -102,7 +100,7 @@ def train(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of a CPU, for networks that are not small. Default: all."),
+        typer.Option(min=1, help=THREADS_HELP),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help=STREAM_HELP)] = False,

@@ -119,7 +119,7 @@ def test_a_step_changes_both_and_tells_the_three_kinds_of_pair_apart(some, encod
     G, D = networks(encoder)
     before = [net.state_dict()["main.0.weight"].clone() for net in (G, D)]
     optimisers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (G, D)]
-    encode = partial(lambda tokens: encoder(tokens).vector.detach())
+    encode = lambda tokens: encoder(tokens).vector.detach()  # noqa: E731
     step = partial(cgan.conditional_step, G, D, *optimisers, encode=encode, mismatched=mismatched)
     batch = cgan.Told(some, encoder.tokens).tensor(range(16))
     found = step(batch, contrast=1.0, variety=1.0, penalty=1.0, penalty_share=1.0)

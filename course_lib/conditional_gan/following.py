@@ -76,7 +76,7 @@ def held_out_captions(seed: int = 0) -> list[str]:
 
 
 def in_brief(scores: Mapping[str, judge.Score]) -> dict[str, float]:
-    """The three numbers that matter most, for the manifest and the history."""
+    """The numbers that matter most, for the manifest and the history."""
     return {
         "hair": round(scores["hair_color"].accuracy, 4),
         "eyes": round(scores["eye_color"].accuracy, 4),

@@ -194,10 +194,9 @@ def train(
 def load_or_train(budget: str, data: faces.Faces | None = None, **options: Any) -> Trained:
     """One call for all, as `dcgan.load_or_train`: "pretrained", "quick" or "full"."""
     if budget == "pretrained":
-        name = WEIGHTS
-        batch_size = pretrained.describe(name)["training"]["recipe"]["batch_size"]
-        history = training.History(batch_size, snapshots=pretrained.film(name))
-        return Trained(pretrained.load(name, Generator), history)
+        batch_size = pretrained.describe(WEIGHTS)["training"]["recipe"]["batch_size"]
+        history = training.History(batch_size, snapshots=pretrained.film(WEIGHTS))
+        return Trained(pretrained.load(WEIGHTS, Generator), history)
     if budget not in ("quick", "full"):
         raise CourseError(f"budget {budget!r} is unknown; choose one of pretrained, quick, full")
     if data is None:
