@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
         layers = dcgan.Discriminator(width, image_size=image_size, normalization="none").main[:-2]
         maps = layers[-2].out_channels
         self.main = nn.Sequential(
-            *layers, nn.Conv2d(maps, features, 4), nn.LeakyReLU(0.2), nn.Flatten()
+            *layers, nn.Flatten(), nn.Linear(maps * 4 * 4, features), nn.LeakyReLU(0.2)
         )
         self.real = nn.Linear(features, 1)
         self.fit = nn.Linear(thought_size, features) if sees_words else None
