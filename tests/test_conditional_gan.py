@@ -165,6 +165,15 @@ def test_appraiser_learns_which_words_fit(some):
     assert history.mean("D(x) fits") > history.mean("D(x) misfits") + 0.1
 
 
+def test_the_appraiser_looks_in_16_bits_if_asked_to(some, encoder):
+    plan = cgan.build(some, QUICK.recipe, width=4, precision="bf16", encoder=encoder)
+    seen = set()
+    first = plan.keep["discriminator"].main[0]
+    first.register_forward_hook(lambda _, __, maps: seen.add(maps.dtype))
+    plan.step(plan.data.tensor(range(8)))
+    assert seen == {torch.bfloat16}
+
+
 def test_a_training_goes_on_exactly(some, tmp_path):
     recipe = replace(QUICK.recipe, batch_size=8)
 

@@ -102,7 +102,8 @@ def build(
     encode = partial(_vectors, encoder)
     options = ("mismatched", "contrast", "variety", "penalty", "penalty_share")
     step = partial(
-        conditional_step, *parts, encode=encode, backward=accelerator.backward, lottery=lottery,
+        conditional_step, *parts, encode=encode, backward=accelerator.backward,
+        autocast=accelerator.autocast, lottery=lottery,
         **{name: getattr(recipe, name) for name in options},
     )  # fmt: skip
 

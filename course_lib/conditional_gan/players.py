@@ -90,9 +90,9 @@ class Discriminator(nn.Module):
         super().__init__()
         layers = dcgan.Discriminator(width, image_size=image_size, normalization="none").main[:-2]
         maps = layers[-2].out_channels
-        self.main = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(maps * 4 * 4, features), nn.LeakyReLU(0.2)
-        )
+        last = nn.Linear(maps * 4 * 4, features)
+        nn.init.normal_(last.weight, 0.0, 0.02)  # as the convolutions before it
+        self.main = nn.Sequential(*layers, nn.Flatten(), last, nn.LeakyReLU(0.2))
         self.real = nn.Linear(features, 1)
         self.fit = nn.Linear(thought_size, features) if sees_words else None
 

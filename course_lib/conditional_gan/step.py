@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -31,6 +32,7 @@ def conditional_step(
     penalty: float = 0.0,
     penalty_share: float = 1 / 16,
     backward: Callable[[Tensor], None] = Tensor.backward,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
     lottery: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """One step of each network on the article's three kinds of pair.
@@ -41,6 +43,7 @@ def conditional_step(
     picture's features are known already (as in DF-GAN, Tao et al. 2022, arXiv 2008.05865).
     Class 0 counts as much as class 1: fakes and misfits half each, as in Reed et al. 2016.
     contrast: weight of `nearest_words`, for both networks. variety: weight of `sameness`, for G.
+    autocast: what D looks at pictures under, in 16 bits or not: Accelerate sees to `forward` only.
     """
     if mismatched not in MISMATCHED:
         raise CourseError(f"mismatched is one of {', '.join(MISMATCHED)}, not {mismatched!r}")
@@ -51,7 +54,9 @@ def conditional_step(
     fakes = generator(noise, own)
 
     discriminator_optimiser.zero_grad()
-    seen, seen_fakes = discriminator.see(torch.cat([real, fakes.detach()])).chunk(2)
+    with autocast():
+        seen = discriminator.see(torch.cat([real, fakes.detach()])).float()
+    seen, seen_fakes = seen.chunk(2)
     fit = discriminator.match(seen, thoughts)  # (B, 2B): each real picture with all words
     scores = discriminator.real(seen) + fit
     on_real = scores.diagonal()
@@ -67,7 +72,8 @@ def conditional_step(
 
     generator_optimiser.zero_grad()
     discriminator.requires_grad_(False)
-    seen_fakes = discriminator.see(fakes)
+    with autocast():
+        seen_fakes = discriminator.see(fakes).float()
     fit = discriminator.match(seen_fakes, thoughts)
     loss_G = F.softplus(-(discriminator.real(seen_fakes) + fit).diagonal()).mean()
     total = loss_G + contrast * nearest_words(fit, misfit) if contrast else loss_G
