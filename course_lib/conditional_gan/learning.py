@@ -31,6 +31,7 @@ class Recipe:
 
     mismatched: str = "all"  # of `conditional_step`
     sees_words: bool = True  # or D looks at the image alone
+    relative: bool = True
     contrast: float = 1.0
     variety: float = 4.0
     generator_rate: float = 5e-4
@@ -38,7 +39,7 @@ class Recipe:
     betas: tuple[float, float] = (0.0, 0.99)
     batch_size: int = 32
     average: float = 0.999
-    penalty: float = 1.0
+    penalty: float = 5.0
     penalty_share: float = 1 / 16
     flip: bool = True
     decay_from: float = 0.6
@@ -100,7 +101,7 @@ def build(
     lottery = torch.Generator().manual_seed(training.derive(seed, "penalty"))
     noise, thoughts = _watched(encoder, seed)
     encode = partial(_vectors, encoder)
-    options = ("mismatched", "contrast", "variety", "penalty", "penalty_share")
+    options = ("mismatched", "relative", "contrast", "variety", "penalty", "penalty_share")
     step = partial(
         conditional_step, *parts, encode=encode, backward=accelerator.backward,
         autocast=accelerator.autocast, lottery=lottery,

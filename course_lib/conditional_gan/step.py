@@ -31,6 +31,7 @@ def conditional_step(
     variety: float = 0.0,
     penalty: float = 0.0,
     penalty_share: float = 1 / 16,
+    relative: bool = False,
     backward: Callable[[Tensor], None] = Tensor.backward,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     lottery: torch.Generator | None = None,
@@ -43,6 +44,10 @@ def conditional_step(
     picture's features are known already (as in DF-GAN, Tao et al. 2022, arXiv 2008.05865).
     Class 0 counts as much as class 1: fakes and misfits half each, as in Reed et al. 2016.
     contrast: weight of `nearest_words`, for both networks. variety: weight of `sameness`, for G.
+    penalty: weight of D's slope at real pictures (R1) and at G's (R2), taken in a share of the
+    steps. relative: real pictures with their words need not score above 0, but above G's with the
+    same words and above misfits (Jolicoeur-Martineau 2018, arXiv 1807.00734); with both slopes as
+    in R3GAN (Huang et al. 2024, arXiv 2501.05441).
     autocast: what D looks at pictures under, in 16 bits or not: Accelerate sees to `forward` only.
     """
     if mismatched not in MISMATCHED:
@@ -62,10 +67,11 @@ def conditional_step(
     on_real = scores.diagonal()
     on_fakes = discriminator.judge(seen_fakes, own).diagonal()
     misfit, mistaken = misfits(said, drawn)
-    loss_D = loss_of_discriminator(scores, on_fakes, misfit, mistaken, mismatched)
+    loss_D = loss_of_discriminator(scores, on_fakes, misfit, mistaken, mismatched, relative)
     total = loss_D + contrast * nearest_words(fit, misfit) if contrast else loss_D
     if penalty and torch.rand((), generator=lottery) < penalty_share:
-        slope = dcgan.gradient_penalty(partial(_with, discriminator, own), real)
+        score = partial(_with, discriminator, own)
+        slope = dcgan.gradient_penalty(score, real) + dcgan.gradient_penalty(score, fakes)
         total = total + penalty / penalty_share * slope
     backward(total)
     discriminator_optimiser.step()
@@ -75,7 +81,8 @@ def conditional_step(
     with autocast():
         seen_fakes = discriminator.see(fakes).float()
     fit = discriminator.match(seen_fakes, thoughts)
-    loss_G = F.softplus(-(discriminator.real(seen_fakes) + fit).diagonal()).mean()
+    fooled = (discriminator.real(seen_fakes) + fit).diagonal()
+    loss_G = F.softplus((on_real.detach() if relative else 0) - fooled).mean()
     total = loss_G + contrast * nearest_words(fit, misfit) if contrast else loss_G
     if variety:
         some = len(real) // 4  # enough, and cheap
@@ -105,18 +112,28 @@ def misfits(said: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss_of_discriminator(
-    scores: Tensor, on_fakes: Tensor, misfit: Tensor, mistaken: Tensor, mismatched: str
+    scores: Tensor,
+    on_fakes: Tensor,
+    misfit: Tensor,
+    mistaken: Tensor,
+    mismatched: str,
+    relative: bool = False,
 ) -> Tensor:
-    """Cross-entropy of the three kinds of pair; class 0 counts as much as class 1.
+    """The three kinds of pair: right ones above 0, the others below; class 0 counts as much.
 
     scores: (B, 2B), of each real picture with all words; its own are those of its number.
+    relative: each right pair above the others instead, wherever 0 is.
     """
-    fake = F.softplus(on_fakes).mean()
-    wrong = F.softplus(scores)
+    own = scores.diagonal()
+    level = own if relative else torch.zeros_like(own)
+    fake = F.softplus(on_fakes - level).mean()
+    wrong = F.softplus(scores - level[:, None])
     kinds = {"none": [], "batch": [misfit & ~mistaken], "all": [misfit & ~mistaken, mistaken]}
     losses = [_mean(wrong, chosen) for chosen in kinds[mismatched]]
-    zero = (fake + sum(losses) / len(losses)) / 2 if losses else fake
-    return F.softplus(-scores.diagonal()).mean() + zero
+    misfit_loss = sum(losses) / len(losses) if losses else fake
+    if relative:
+        return fake + (misfit_loss / 2 if losses else 0)
+    return F.softplus(-own).mean() + (fake + misfit_loss) / 2
 
 
 def nearest_words(fit: Tensor, misfit: Tensor) -> Tensor:
@@ -130,7 +147,7 @@ def nearest_words(fit: Tensor, misfit: Tensor) -> Tensor:
     return (torch.logaddexp(own, rivals) - own).mean()
 
 
-def sameness(one: Tensor, other: Tensor, real: Tensor, enough: float = 0.7) -> Tensor:
+def sameness(one: Tensor, other: Tensor, real: Tensor, enough: float = 0.85) -> Tensor:
     """How much less two pictures of the same words differ than real faces do.
 
     After the mode-seeking loss of Mao et al. 2019 (arXiv 1903.05628), but nothing is gained by

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor, nn
-from transformers import BertTokenizer, CLIPTextConfig, CLIPTextModel
 
 from course_lib import captions
 from course_lib.text.facts import TRADITIONAL, contradictions, normalise
+from course_lib.text.tower import TextTower
 
 LENGTH = 64  # tokens of a prompt at most, the first and the last included
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PAD = 0  # [PAD]'s number: what fills up the shorter rows
 # What holds a caption together, and what people use besides.
 GRAMMAR_EN = "a an and are background eyed eyes hair haired has is of on that the wearing with"
 GRAMMAR_ZH = "一个人有和的是在发头眼睛色背景戴着穿"
@@ -56,7 +58,7 @@ class Thoughts(NamedTuple):
 
 
 class TextEncoder(nn.Module):
-    """A small CLIP text model (Radford et al. 2021, arXiv 2103.00020) with its tokenizer.
+    """A small CLIP text model (Radford et al. 2021, arXiv 2103.00020) with BERT's tokenizer.
 
     words: the tokens, the special ones first; `vocabulary()` by default. width: numbers in a
     vector. Each token sees those before it; the last, [SEP], has seen them all.
@@ -72,33 +74,27 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.words = list(words or vocabulary())
         ids = {word: i for i, word in enumerate(self.words)}
-        self.tokenizer = BertTokenizer(vocab=ids, model_max_length=LENGTH)
-        self.clip = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(ids),
-                hidden_size=width,
-                intermediate_size=2 * width,
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
-                max_position_embeddings=LENGTH,
-                bos_token_id=ids["[CLS]"],
-                eos_token_id=ids["[SEP]"],
-                pad_token_id=ids["[PAD]"],
-            )
-        )
+        self.tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))  # as BERT's
+        self.tokenizer.normalizer = normalizers.BertNormalizer()
+        self.tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        self.start, self.end, self.unknown = (ids[word] for word in ("[CLS]", "[SEP]", "[UNK]"))
+        self.clip = TextTower(len(ids), LENGTH, width, layers, heads)
         self.projection = nn.Linear(width, width, bias=False)
 
     def tokens(self, prompts: Sequence[str]) -> Tensor:
         """Prompts as numbers of tokens, int64 (B, T), filled up with [PAD]; too long ones cut."""
-        prompts = [normalise(prompt) for prompt in prompts]
-        found = self.tokenizer(prompts, padding=True, truncation=True, return_tensors="pt")
-        return found["input_ids"]
+        texts = [normalise(prompt) for prompt in prompts]
+        found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        rows = [[self.start, *one.ids[: LENGTH - 2], self.end] for one in found]
+        longest = max(map(len, rows), default=0)
+        return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], dtype=torch.long)
 
     def forward(self, tokens: Tensor) -> Thoughts:
         """Tokens (B, T) on the encoder's device → their thoughts."""
-        mask = (tokens != self.words.index("[PAD]")).long()
-        found = self.clip(input_ids=tokens, attention_mask=mask)
-        return Thoughts(self.projection(found.pooler_output), found.last_hidden_state, mask)
+        states = self.clip(tokens)
+        last = (tokens == self.end).int().argmax(1)  # where each sentence ends
+        vector = self.projection(states[torch.arange(len(tokens), device=tokens.device), last])
+        return Thoughts(vector, states, (tokens != PAD).long())
 
     @torch.no_grad()
     def think(self, prompts: str | Sequence[str]) -> Thoughts:
@@ -117,16 +113,13 @@ class TextEncoder(nn.Module):
         if not isinstance(prompt, str):
             raise TypeError(f"a prompt is a text, not {type(prompt).__name__}")
         text = normalise(prompt)
-        whole = self.tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        places = list(zip(whole["input_ids"], whole["offset_mapping"], strict=True))
-        unknown = self.words.index("[UNK]")
+        whole = self.tokenizer.encode(text, add_special_tokens=False)
+        places = list(zip(whole.ids, whole.offsets, strict=True))
         kept, more = places[: LENGTH - 2], places[LENGTH - 2 :]
         return Understanding(
             text,
-            [text[start:end] for token, (start, end) in kept if token != unknown],
-            [text[start:end] for token, (start, end) in kept if token == unknown],
+            [text[start:end] for token, (start, end) in kept if token != self.unknown],
+            [text[start:end] for token, (start, end) in kept if token == self.unknown],
             text[more[0][1][0] :] if more else "",
             contradictions(text),
         )

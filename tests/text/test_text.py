@@ -1,6 +1,7 @@
 """Sentences become vectors: what is known of a prompt, what is true of a face, what was learnt."""
 
 import random
+import unicodedata
 import warnings
 
 import pytest
@@ -21,6 +22,36 @@ def on_the_cpu():
 @pytest.fixture(scope="module")
 def encoder():
     return text.load()
+
+
+ODD = (
+    "red eyes", "红眼睛，蓝色长发", "Red EYES!", "紅色雙馬尾", "ｒｅｄ　ｅｙｅｓ", "", "🙂", "café",
+    "a\tb\nc tuba",
+    "she's 3½ 岁", "red-eyed, long‑haired", "\u200bred\x00 eyes", "red eyes, " * 40,
+)  # fmt: skip
+
+
+def test_tower_and_tokens_are_those_of_transformers(encoder):
+    """`CLIPTextModel` and `BertTokenizer` make the same of the same: what lesson 5 goes on with."""
+    from transformers import BertTokenizer
+
+    ids = {word: i for i, word in enumerate(encoder.words)}
+    theirs = BertTokenizer(vocab=ids, model_max_length=text.LENGTH)
+    tokens = encoder.tokens(ODD)
+    normalised = theirs(
+        [unicodedata.normalize("NFKC", prompt).strip() for prompt in ODD],
+        padding=True, truncation=True, return_tensors="pt",
+    )  # fmt: skip
+    assert torch.equal(tokens, normalised["input_ids"])
+    with torch.no_grad():
+        states = encoder.clip(tokens)
+        model = encoder.clip.as_transformers(encoder.end, filler=0)
+        expected = model(tokens, attention_mask=normalised["attention_mask"])
+    thoughts = encoder(tokens)
+    mask = thoughts.mask.bool()
+    torch.testing.assert_close(states[mask], expected.last_hidden_state[mask], rtol=1e-4, atol=1e-4)
+    pooled = encoder.projection(expected.pooler_output)
+    torch.testing.assert_close(thoughts.vector, pooled, rtol=1e-4, atol=1e-4)
 
 
 def test_no_caption_has_an_unknown_word_or_is_cut(encoder):
