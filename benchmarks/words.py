@@ -52,7 +52,8 @@ def train(options: argparse.Namespace) -> None:
             if (out / "scores.json").exists():
                 continue
             recipe = replace(OURS, average=0.998, **ARMS[arm])
-            plan = cgan.build(known, recipe, width=options.width, seed=seed, precision=options.precision)
+            sizes = {"width": options.width, "precision": options.precision}
+            plan = cgan.build(known, recipe, seed=seed, **sizes)
             print(f"{arm}, seed {seed}", flush=True)
             history = plan.fit(
                 options.images,
@@ -143,7 +144,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(CLAIM))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=16_000)
     parser.add_argument("--width", type=int, default=24)
     parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
     parser.add_argument("--figures", type=Path)
