@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
-from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.pixels import evaluating
 
@@ -68,6 +67,8 @@ def count_flops(network: nn.Module, x: Tensor) -> int:
     Counted by PyTorch's FlopCounterMode, which counts convolutions and matrix products only: next
     to them BatchNorm and the activations are small change.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # here: it takes half a second to import
+
     counter = FlopCounterMode(display=False)
     with counter:
         _run_untouched(network, x)

@@ -130,6 +130,24 @@ def test_a_step_changes_both_and_tells_the_three_kinds_of_pair_apart(some, encod
     assert all(weights.requires_grad for weights in D.parameters())
 
 
+@pytest.mark.parametrize("mismatched", cgan.MISMATCHED)
+def test_a_relative_loss_knows_no_zero(mismatched):
+    scores, on_fakes = torch.randn(4, 8), torch.randn(4)
+    misfit, mistaken = torch.rand(4, 8) < 0.5, torch.zeros(4, 8, dtype=torch.bool)
+    misfit[:, 4:] |= torch.eye(4, dtype=torch.bool)
+    mistaken[:, 4:] = torch.eye(4, dtype=torch.bool)
+
+    def loss(shift, relative):
+        moved = (scores + shift, on_fakes + shift)
+        return cgan.loss_of_discriminator(*moved, misfit, mistaken, mismatched, relative)
+
+    torch.testing.assert_close(loss(3.0, True), loss(0.0, True))
+    assert loss(3.0, False) != loss(0.0, False)
+    better = scores + 2 * torch.eye(4, 8)  # the true pairs, higher
+    found = cgan.loss_of_discriminator(better, on_fakes, misfit, mistaken, mismatched, True)
+    assert found < loss(0.0, True)
+
+
 def test_sameness_asks_for_no_more_than_real_faces_have(some):
     real = some.tensor(range(32))
     assert cgan.sameness(real[:8], real[:8], real) > 0.1  # the same twice

@@ -1,5 +1,6 @@
 """Lesson 4's figures: thoughts, pairs of pictures and words, and who is taken for whom."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -39,33 +40,39 @@ def show_thoughts(
             look = {"color": colours[value], "marker": marker, "s": 34, "ec": INK, "lw": 0.4}
             axes.scatter(*points[here].T, **look)
     for value in dict.fromkeys(values):
-        middle = points[[i for i, one in enumerate(values) if one == value]].mean(0)
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-        axes.text(*middle, value, ha="center", va="center", fontsize=9, bbox=box)
+        here = points[[i for i, one in enumerate(values) if one == value]]
+        top = (here[:, 0].mean(), here[:, 1].max())
+        look = {"ha": "center", "va": "bottom", "fontsize": 9, "textcoords": "offset points"}
+        axes.annotate(value, top, (0, 5), **look)
     for kind, marker in zip(dict.fromkeys(kinds), MARKERS, strict=False):
         if kind:
             axes.scatter([], [], color="white", marker=marker, ec=INK, label=kind)
             axes.legend(loc="best")
-    axes.set(title=title, xticks=[], yticks=[])
+    axes.set(title=title, xticks=[], yticks=[], xlabel="first direction", ylabel="second direction")
+    axes.margins(0.08)
     plt.show()
 
 
 @styled
 def show_pairs(images, sentences: Sequence[str], labels: Sequence[int], columns: int = 3) -> None:
-    """Draw pairs of an image and a sentence, framed by what D should say: 1 or 0."""
+    """Draw pairs of an image and a sentence, framed by what D should say: 1 or 0.
+
+    images: whatever `to_uint8` takes. sentences: in English, since many fonts know nothing else.
+    """
     images = to_uint8(images)
     if not len(images) == len(sentences) == len(labels):
         raise CourseError("give as many images as sentences and labels")
     rows = -(-len(images) // columns)
-    _, all_axes = plt.subplots(rows, columns, figsize=(3 * columns, 2.7 * rows), squeeze=False)
+    _, all_axes = plt.subplots(rows, columns, figsize=(3 * columns, 2.4 * rows), squeeze=False)
     for axes in all_axes.flat:
         axes.axis("off")
     for axes, image, sentence, label in zip(all_axes.flat, images, sentences, labels, strict=False):
         colour = GREEN if label else FAKE
         axes.imshow(image, interpolation="nearest")
         axes.add_patch(plt.Rectangle((-0.5, -0.5), 64, 64, fill=False, ec=colour, lw=5))
-        axes.set_title(f"{label}", color=colour, fontsize=14, weight="bold")
-        axes.text(31.5, 68, sentence, ha="center", va="top", fontsize=10, wrap=True)
+        axes.text(-4, 2, f"{label}", color=colour, ha="right", va="top", size=16, weight="bold")
+        lines = textwrap.fill(sentence, 34)
+        axes.text(31.5, 67, lines, ha="center", va="top", fontsize=9)
     plt.show()
 
 
