@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -77,6 +78,14 @@ def test_bad_input_says_what_to_do(words, message):
     said = paint("red eyes", *words, status=1)
     assert message in said
     assert "Traceback" not in said
+
+
+def test_where_nothing_is_asked_for_any_face_will_do():
+    painter = cgan.Painter()
+    empty = painter(["", "🎨", "red hair"], seed=5)
+    assert (empty[0] - empty[1]).abs().mean() > 0.1
+    torch.testing.assert_close(painter(["red hair"] * 3, seed=5)[2], empty[2])
+    torch.testing.assert_close(painter(["", "🎨", "red hair"], seed=5), empty)
 
 
 def test_a_painter_paints_many_prompts_each_by_itself():

@@ -24,7 +24,11 @@ def paint(generator: Generator, noise: Tensor, thoughts: Tensor, batch_size: int
 
 
 class Painter:
-    """The committed painter, ready for prompts: `Painter()(["red eyes", "蓝眼睛"], seed=0)`."""
+    """The committed painter, ready for prompts: `Painter()(["red eyes", "蓝眼睛"], seed=0)`.
+
+    A prompt of which no word is known, or that has none, is painted as any face: each time what
+    some caption says, drawn by lot, since no painter here has learnt from an empty one.
+    """
 
     def __init__(self, generator: Generator | None = None, encoder: text.TextEncoder | None = None):
         self.generator = generator or pretrained.load(WEIGHTS, Generator)
@@ -34,9 +38,18 @@ class Painter:
         """Images (B, 3, S, S) in [-1, 1] of B prompts, each with noise of its own, on the CPU."""
         chance = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(prompts), self.generator.noise_size, generator=chance)
+        prompts = self._or_anything(prompts, seed)
         parts = [self.encoder.think(prompts[i : i + 256]) for i in range(0, len(prompts), 256)]
         thoughts = torch.cat([part.vector for part in parts])
         return paint(self.generator, noise.to(thoughts.device), thoughts).cpu()
+
+    def _or_anything(self, prompts: Sequence[str], seed: int) -> list[str]:
+        rng = random.Random(f"{seed} anything")
+        empty = (self.encoder.tokens(prompts)[:, 1] == self.encoder.end).tolist()
+        return [
+            text.SAY["en"](text.invented(rng), None, rng) if nothing else prompt
+            for prompt, nothing in zip(prompts, empty, strict=True)
+        ]
 
 
 def follow(

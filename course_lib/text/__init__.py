@@ -15,7 +15,16 @@
 
 from course_lib.text.encoder import LENGTH, TextEncoder, Thoughts, Understanding, vocabulary
 from course_lib.text.facts import facts_of
-from course_lib.text.learning import EVENLY, PRESETS, SAY, Recipe, build, contrast, mistaken
+from course_lib.text.learning import (
+    EVENLY,
+    PRESETS,
+    SAY,
+    Recipe,
+    build,
+    contrast,
+    invented,
+    mistaken,
+)
 from course_lib.text.probes import probe
 from course_lib.text.sight import Clip, Looks, Sight, load, load_clip
 from course_lib.text.verdict import remarks, summary, verdicts

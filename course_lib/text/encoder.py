@@ -82,10 +82,14 @@ class TextEncoder(nn.Module):
         self.projection = nn.Linear(width, width, bias=False)
 
     def tokens(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts as numbers of tokens, int64 (B, T), filled up with [PAD]; too long ones cut."""
+        """Prompts as numbers of tokens, int64 (B, T), filled up with [PAD]; too long ones cut.
+
+        Unknown words are left out: no caption had any, so nothing was learnt about them.
+        """
         texts = [normalise(prompt) for prompt in prompts]
         found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
-        rows = [[self.start, *one.ids[: LENGTH - 2], self.end] for one in found]
+        known = [[token for token in one.ids if token != self.unknown] for one in found]
+        rows = [[self.start, *row[: LENGTH - 2], self.end] for row in known]
         longest = max(map(len, rows), default=0)
         return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], dtype=torch.long)
 
@@ -115,12 +119,14 @@ class TextEncoder(nn.Module):
         text = normalise(prompt)
         whole = self.tokenizer.encode(text, add_special_tokens=False)
         places = list(zip(whole.ids, whole.offsets, strict=True))
-        kept, more = places[: LENGTH - 2], places[LENGTH - 2 :]
+        known = [place for token, place in places if token != self.unknown]
+        most = known[LENGTH - 2][0] if len(known) > LENGTH - 2 else len(text)
+        unknown = [(i, j) for token, (i, j) in places if token == self.unknown and i < most]
         return Understanding(
             text,
-            [text[start:end] for token, (start, end) in kept if token != self.unknown],
-            [text[start:end] for token, (start, end) in kept if token == self.unknown],
-            text[more[0][1][0] :] if more else "",
+            [text[start:end] for start, end in known[: LENGTH - 2]],
+            [text[start:end] for start, end in unknown],
+            text[most:],
             contradictions(text),
         )
 

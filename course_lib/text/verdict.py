@@ -37,7 +37,7 @@ def _words(name: str, values: Sequence[str]) -> str:
 def remarks(found: Understanding) -> list[str]:
     """What a person should know about how a prompt is understood; often nothing."""
     lines = []
-    if not found.text:
+    if not found.known:
         lines.append("Nothing is asked for: any face will do.")
     if found.unknown:
         words = ", ".join(word[:30] for word in dict.fromkeys(found.unknown))
