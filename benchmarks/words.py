@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from PIL import Image
 
@@ -48,7 +49,7 @@ def train(options: argparse.Namespace) -> None:
     known = faces.load("train")
     for seed in range(options.seeds):
         for arm in options.arms:
-            out = options.run / f"{arm.replace(', ', '-').replace(' ', '-')}-{seed}"
+            out = folder(options.run, arm, seed)
             if (out / "scores.json").exists():
                 continue
             recipe = replace(OURS, average=0.998, **ARMS[arm])
@@ -112,7 +113,8 @@ def table(options: argparse.Namespace) -> None:
         cells = [_cell([row[name] for row in mine], name) for name in COLUMNS]
         print(f"| {arm} | {len(mine)} | {mine[0]['images']:,} | " + " | ".join(cells) + " |")
     if options.figures:
-        draw(rows, options.run, options.figures / "words_claim.png")
+        draw(rows, options.figures / "words_claim.png")
+        beside(options.run, options.figures / "words_faces.png")
 
 
 def _cell(values: list[float], name: str) -> str:
@@ -123,8 +125,8 @@ def _cell(values: list[float], name: str) -> str:
 
 
 @plots.styled
-def draw(rows: list[dict], run: Path, path: Path) -> None:
-    """A point a seed for each arm of the claim, and what the first seed paints."""
+def draw(rows: list[dict], path: Path) -> None:
+    """A point a seed for each arm of the claim."""
     arms = [arm for arm in CLAIM if any(row["arm"] == arm for row in rows)]
     figure, panels = plt.subplots(1, 3, figsize=(10, 2.6), sharey=True)
     for axes, name in zip(panels, ("hair", "eyes", "mean"), strict=True):
@@ -136,6 +138,23 @@ def draw(rows: list[dict], run: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
+
+
+def beside(run: Path, path: Path) -> None:
+    """What the first seed's painters paint: a row an arm, of each prompt the first two."""
+    rows = []
+    for arm in CLAIM:
+        if (picture := folder(run, arm, 0) / "faces.png").exists():
+            grid = np.asarray(Image.open(picture).convert("RGB"))
+            side = (grid.shape[1] + 2) // 8  # a face and the gap after it
+            tiles = [(row, column) for row in range(len(PROMPTS)) for column in range(2)]
+            rows += [grid[r * side :, c * side :][: side - 2, : side - 2] for r, c in tiles]
+    if rows:
+        Image.fromarray(pixels.image_grid(np.stack(rows))).save(path, optimize=True)
+
+
+def folder(run: Path, arm: str, seed: int) -> Path:
+    return run / f"{arm.replace(', ', '-').replace(' ', '-')}-{seed}"
 
 
 def main() -> None:

@@ -61,7 +61,8 @@ def test_from_the_training_to_the_table(words, tmp_path, monkeypatch, capsys):
     main(words, "table", "--run", tmp_path / "run", "--figures", tmp_path / "figures")
     printed = capsys.readouterr().out
     assert printed.count("| no misfits | 1 | 64 |") == 1
-    assert (tmp_path / "figures" / "words_pairs.png").is_file()
+    for name in ("words_claim.png", "words_faces.png"):
+        assert (tmp_path / "figures" / name).is_file()
 
 
 def test_an_empty_run_says_what_to_do(words, tmp_path):

@@ -1,4 +1,4 @@
-"""Make the README's two pictures again, after the faces or the weights have changed.
+"""Make the README's three pictures again, after the faces or the weights have changed.
 
 Usage:
     python -m tools.pictures
@@ -7,10 +7,16 @@ Usage:
 import torch
 from PIL import Image
 
-from course_lib import dcgan, faces, pixels, settings
+from course_lib import conditional_gan, dcgan, faces, pixels, settings
 from tools.notebooks import ROOT
 
 FIGURES = ROOT / "notebooks" / "figures"
+PROMPTS = (
+    "blonde twintails, blue eyes",
+    "红眼睛，蓝色长发",
+    "pink bob, cat ears",
+    "戴眼镜，绿色头发",
+)
 
 
 def generated(number: int = 64, seed: int = 0) -> torch.Tensor:
@@ -20,10 +26,17 @@ def generated(number: int = 64, seed: int = 0) -> torch.Tensor:
     return dcgan.paint(generator, noise.to(settings.device()))
 
 
+def told(number: int = 10, seed: int = 0) -> torch.Tensor:
+    """Pictures of the committed painter of words, some of each prompt, the first that come."""
+    return conditional_gan.Painter()([prompt for prompt in PROMPTS for _ in range(number)], seed)
+
+
 def main() -> None:
-    for name, images in (("data", faces.load()[:64].images), ("generated", generated())):
+    kinds = {"data": faces.load()[:64].images, "generated": generated(), "told": told()}
+    for name, images in kinds.items():
         path = FIGURES / f"faces_{name}.png"
-        Image.fromarray(pixels.image_grid(images, columns=8)).save(path, optimize=True)
+        columns = 10 if name == "told" else 8
+        Image.fromarray(pixels.image_grid(images, columns=columns)).save(path, optimize=True)
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB")
 
 

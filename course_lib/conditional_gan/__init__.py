@@ -31,4 +31,5 @@ from course_lib.conditional_gan.step import (
     misfits,
     nearest_words,
     sameness,
+    scores_of_pairs,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -50,8 +49,6 @@ def conditional_step(
     in R3GAN (Huang et al. 2024, arXiv 2501.05441).
     autocast: what D looks at pictures under, in 16 bits or not: Accelerate sees to `forward` only.
     """
-    if mismatched not in MISMATCHED:
-        raise CourseError(f"mismatched is one of {', '.join(MISMATCHED)}, not {mismatched!r}")
     real, tokens, said, drawn = batch
     thoughts = encode(tokens)
     own = thoughts[: len(real)]
@@ -61,18 +58,13 @@ def conditional_step(
     discriminator_optimiser.zero_grad()
     with autocast():
         seen = discriminator.see(torch.cat([real, fakes.detach()])).float()
-    seen, seen_fakes = seen.chunk(2)
-    fit = discriminator.match(seen, thoughts)  # (B, 2B): each real picture with all words
-    scores = discriminator.real(seen) + fit
+    fit, scores, on_fakes = scores_of_pairs(discriminator, *seen.chunk(2), thoughts)
     on_real = scores.diagonal()
-    on_fakes = discriminator.judge(seen_fakes, own).diagonal()
     misfit, mistaken = misfits(said, drawn)
     loss_D = loss_of_discriminator(scores, on_fakes, misfit, mistaken, mismatched, relative)
     total = loss_D + contrast * nearest_words(fit, misfit) if contrast else loss_D
     if penalty and torch.rand((), generator=lottery) < penalty_share:
-        score = partial(_with, discriminator, own)
-        slope = dcgan.gradient_penalty(score, real) + dcgan.gradient_penalty(score, fakes)
-        total = total + penalty / penalty_share * slope
+        total = total + penalty / penalty_share * _slopes(discriminator, own, real, fakes)
     backward(total)
     discriminator_optimiser.step()
 
@@ -81,11 +73,11 @@ def conditional_step(
     with autocast():
         seen_fakes = discriminator.see(fakes).float()
     fit = discriminator.match(seen_fakes, thoughts)
-    fooled = (discriminator.real(seen_fakes) + fit).diagonal()
-    loss_G = F.softplus((on_real.detach() if relative else 0) - fooled).mean()
+    level = on_real.detach() if relative else 0
+    loss_G = F.softplus(level - (discriminator.real(seen_fakes) + fit).diagonal()).mean()
     total = loss_G + contrast * nearest_words(fit, misfit) if contrast else loss_G
     if variety:
-        some = len(real) // 4  # enough, and cheap
+        some = len(real) // 4  # of the pictures, once more with other noise: enough, and cheap
         others = generator(torch.randn_like(noise[:some]), own[:some])
         total = total + variety * sameness(fakes[:some], others, real)
     backward(total)
@@ -99,6 +91,19 @@ def conditional_step(
         "D(x) one fact wrong": _mean(scores, mistaken),
         "D(G(z))": on_fakes.mean(),
     }
+
+
+def scores_of_pairs(
+    discriminator: Discriminator, seen: Tensor, seen_fakes: Tensor, thoughts: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """D's scores, from features (B, F) of real pictures and of fakes, and 2B thoughts.
+
+    Returns how each real picture fits all thoughts, (B, 2B); its scores with them, (B, 2B); and
+    those of the fakes, (B,), each with its own thought, which is that of its number.
+    """
+    fit = discriminator.match(seen, thoughts)
+    own = thoughts[: len(seen_fakes)]
+    return fit, discriminator.real(seen) + fit, discriminator.judge(seen_fakes, own).diagonal()
 
 
 def misfits(said: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,6 +129,8 @@ def loss_of_discriminator(
     scores: (B, 2B), of each real picture with all words; its own are those of its number.
     relative: each right pair above the others instead, wherever 0 is.
     """
+    if mismatched not in MISMATCHED:
+        raise CourseError(f"mismatched is one of {', '.join(MISMATCHED)}, not {mismatched!r}")
     own = scores.diagonal()
     level = own if relative else torch.zeros_like(own)
     fake = F.softplus(on_fakes - level).mean()
@@ -159,8 +166,13 @@ def sameness(one: Tensor, other: Tensor, real: Tensor, enough: float = 0.85) -> 
     return F.relu(wanted - (one - other).abs().mean((1, 2, 3))).mean()
 
 
-def _with(discriminator: Discriminator, thoughts: Tensor, images: Tensor) -> Tensor:
-    return discriminator(images, thoughts)
+def _slopes(discriminator: Discriminator, thoughts: Tensor, real: Tensor, fakes: Tensor) -> Tensor:
+    """R1 and R2: how steep the score with these thoughts is at real pictures, and at fakes."""
+
+    def score(images: Tensor) -> Tensor:
+        return discriminator(images, thoughts)
+
+    return dcgan.gradient_penalty(score, real) + dcgan.gradient_penalty(score, fakes)
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ def misfit(answers: Callable) -> str:
         ({"hair_color": "blue", "eye_color": "red"}, True, "The right colours in wrong places."),
         ({"glasses": "yes"}, False, 'The fact "yes" means any glasses: round ones will do.'),
         ({"cat_ears": "yes"}, True, "There are no cat ears in the picture."),
+        ({"glasses": "square"}, True, "They are round glasses, not square ones."),
         ({}, False, "A caption that says nothing fits every face."),
     ]  # fmt: skip
     for facts, expected, why in cases:

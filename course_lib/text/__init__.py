@@ -13,6 +13,7 @@
     python -m course_lib.text
 """
 
+from course_lib.text import tower
 from course_lib.text.encoder import LENGTH, TextEncoder, Thoughts, Understanding, vocabulary
 from course_lib.text.facts import facts_of
 from course_lib.text.learning import (
