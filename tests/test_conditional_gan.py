@@ -166,9 +166,9 @@ def test_words_that_fit_as_well_are_no_rivals():
 
 
 def test_unknown_kinds_of_pair(some, encoder):
-    step = partial(cgan.conditional_step, None, None, None, None, encode=None)
-    with pytest.raises(CourseError, match="mismatched is one of all, batch, none, not 'some'"):
-        step((None,) * 4, mismatched="some")
+    plan = cgan.build(some, replace(QUICK.recipe, mismatched="some"), width=4, encoder=encoder)
+    with pytest.raises(CourseError, match="mismatched is one of all, batch, none"):
+        plan.step(plan.data.tensor(range(4)))
 
 
 @pytest.mark.slow
