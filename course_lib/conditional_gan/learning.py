@@ -31,7 +31,7 @@ class Recipe:
 
     mismatched: str = "all"  # of `conditional_step`
     sees_words: bool = True  # or D looks at the image alone
-    relative: bool = True
+    relative: bool = True  # true pairs above the others, wherever 0 is
     contrast: float = 1.0
     variety: float = 4.0
     generator_rate: float = 5e-4
