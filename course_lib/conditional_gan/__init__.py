@@ -18,11 +18,9 @@ from course_lib.conditional_gan.learning import (
 )
 from course_lib.conditional_gan.pairs import Told, held_apart
 from course_lib.conditional_gan.players import (
-    ConditionalBatchNorm,
     Discriminator,
     Generator,
     even,
-    initialise_weights,
 )
 from course_lib.conditional_gan.step import (
     MISMATCHED,

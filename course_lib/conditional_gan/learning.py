@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from course_lib import faces, pretrained, text, training
+from course_lib import dcgan, faces, pretrained, text, training
 from course_lib.conditional_gan.following import WEIGHTS, follow, in_brief, paint
 from course_lib.conditional_gan.pairs import Told
 from course_lib.conditional_gan.players import (
     NOISE_SIZE,
     Discriminator,
     Generator,
-    initialise_weights,
 )
 from course_lib.conditional_gan.step import conditional_step
 from course_lib.errors import CourseError
@@ -146,9 +145,9 @@ def networks(
     """G and D as a training with that seed begins."""
     torch.manual_seed(training.derive(seed, "weights"))
     size = encoder.projection.out_features
-    G = Generator(NOISE_SIZE, size, width, image_size).apply(initialise_weights)
+    G = Generator(NOISE_SIZE, size, width, image_size).apply(dcgan.initialise_weights)
     D = Discriminator(size, width, image_size, sees_words=recipe.sees_words)
-    return G, D.apply(initialise_weights)
+    return G, D.apply(dcgan.initialise_weights)
 
 
 def _watched(encoder: text.TextEncoder, seed: int) -> tuple[Tensor, Tensor]:
