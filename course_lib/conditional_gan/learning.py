@@ -50,7 +50,7 @@ PRESETS = {
         data="drawn:20000", fit={"pictures_every": 500, "save_every": 250},
         weights=WEIGHTS,
     ),
-    "quick": Preset("seconds: it has only begun", Recipe(average=0.98), 4_000, sizes={"width": 16}),
+    "quick": Preset("seconds: it has only begun", Recipe(average=0.98), 6_400, sizes={"width": 16}),
     "full": Preset("minutes on a GPU", Recipe(), 1_000_000, sizes={"width": 64}),
 }  # fmt: skip
 
