@@ -53,7 +53,7 @@ def test_the_same_seed_paints_the_same_and_another_one_others():
     [
         ("", "Nothing is asked for"),
         ("qwertz 🙂", "Unknown words, which say nothing to it: qwertz, 🙂"),
-        ("red eyes, blue eyes", "The eye color cannot be red and blue at once."),
+        ("red eyes, blue eyes", "The eye color cannot be red and blue at once; either counts."),
         ("red eyes " * 1200, "The prompt is too long; left out: red eyes"),
         ("RED EYES，藍頭髮", "2 faces: out.jpg"),
         ("red eyes and 蓝色长发", "2 faces: out.jpg"),

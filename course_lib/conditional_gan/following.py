@@ -26,8 +26,8 @@ def paint(generator: Generator, noise: Tensor, thoughts: Tensor, batch_size: int
 class Painter:
     """The committed painter, ready for prompts: `Painter()(["red eyes", "蓝眼睛"], seed=0)`.
 
-    A prompt of which no word is known, or that has none, is painted as any face: each time what
-    some caption says, drawn by lot, since no painter here has learnt from an empty one.
+    A prompt that asks for nothing, such as "a girl" or an empty one, is painted as any face: each
+    time what some caption says, drawn by lot, since no painter here has learnt from such a one.
     """
 
     def __init__(self, generator: Generator | None = None, encoder: text.TextEncoder | None = None):
@@ -45,10 +45,9 @@ class Painter:
 
     def _or_anything(self, prompts: Sequence[str], seed: int) -> list[str]:
         rng = random.Random(f"{seed} anything")
-        empty = (self.encoder.tokens(prompts)[:, 1] == self.encoder.end).tolist()
         return [
             text.SAY["en"](text.invented(rng), None, rng) if nothing else prompt
-            for prompt, nothing in zip(prompts, empty, strict=True)
+            for prompt, nothing in zip(prompts, self.encoder.says_nothing(prompts), strict=True)
         ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from course_lib.exercises.frame import call, checker, kind, require
+from course_lib.exercises.frame import call, checker, kind, require, run
 
 
 @checker("4.1")
@@ -57,7 +57,11 @@ def misfit(answers: Callable) -> str:
         ({}, False, "A caption that says nothing fits every face."),
     ]  # fmt: skip
     for facts, expected, why in cases:
-        answer = call(answers, dict(facts), dict(face))
+        try:
+            answer = run(answers, dict(facts), dict(face))
+        except KeyError as missing:
+            require(False, f"{missing} is not in both: go through the facts, not through the face.")
+        require(answer is not None, f"For {facts or 'no facts'} your function returned nothing.")
         require(isinstance(answer, bool), f"Return True or False, not {kind(answer)}.")
         require(answer == expected, f"{facts or 'no facts'} beside {face}: {why}")
     return "Misfits really do not fit, and what fits by chance is no misfit."
@@ -66,7 +70,7 @@ def misfit(answers: Callable) -> str:
 @checker("4.3")
 def matching_loss(loss: Callable) -> str:
     """`loss(fits, fakes, misfits)`: D's loss from the scores of the three kinds of pair."""
-    fits, fakes, misfits = torch.randn(16) + 1, torch.randn(16) - 1, torch.randn(16)
+    fits, fakes, misfits = torch.randn(16) + 1, torch.randn(16) - 1, torch.randn(10)
     answer = call(loss, fits, fakes, misfits)
     require(
         isinstance(answer, torch.Tensor) and answer.ndim == 0,
@@ -89,6 +93,22 @@ def matching_loss(loss: Callable) -> str:
         not close(one + fake + wrong),
         "All three kinds are there, but class 0 counts twice as much as class 1: D would rather "
         "say no. Give fakes and misfits one half each.",
+    )
+    require(
+        not close(
+            F.softplus(fits).mean() + (F.softplus(-fakes).mean() + F.softplus(-misfits).mean()) / 2
+        ),
+        "Turned round: this D would push fitting pairs down and the others up.",
+    )
+    require(
+        not close(
+            F.softplus(-fits).sum() + (F.softplus(fakes).sum() + F.softplus(misfits).sum()) / 2
+        ),
+        "You add up where a mean is meant: then a kind with more pairs counts more.",
+    )
+    require(
+        not close(one + F.softplus(torch.cat([fakes, misfits])).mean()),
+        "Fakes and misfits in one mean: the kind with more pairs counts more. One mean for each.",
     )
     require(
         close(one + (fake + wrong) / 2),

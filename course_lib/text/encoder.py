@@ -23,6 +23,8 @@ PAD = 0  # [PAD]'s number: what fills up the shorter rows
 GRAMMAR_EN = "a an and are background eyed eyes hair haired has is of on that the wearing with"
 GRAMMAR_ZH = "一个人有和的是在发头眼睛色背景戴着穿"
 SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789,.!?;:-'\"()，。、！？；：（）"
+# What denies something: no caption has any, so what is denied would be painted all the same.
+DENIALS = re.compile(r"\b(?:no|not|without|never|\w+n['’]t)\b|不(?!乐|樂)|没|沒|非|[无無](?!表情)")
 
 
 def vocabulary() -> list[str]:
@@ -38,6 +40,14 @@ def vocabulary() -> list[str]:
     said += [GRAMMAR_EN, GRAMMAR_ZH, TRADITIONAL, *SIGNS, "glasses", "眼镜"]
     words = {piece for text in said for piece in re.findall(r"[a-z]+|[^\s{}]", text.lower())}
     return [*SPECIAL, *sorted(words)]
+
+
+def fillers() -> set[str]:
+    """The words and characters that ask for nothing: "a girl", 一个女孩."""
+    figures = [text for figure in captions.FIGURES if figure for text in figure]
+    english = " ".join([GRAMMAR_EN, "face", *(text for text in figures if text.isascii())])
+    chinese = "".join([GRAMMAR_ZH, *(text for text in figures if not text.isascii())])
+    return {*SPECIAL, *english.split(), *chinese, *SIGNS}
 
 
 class Thoughts(NamedTuple):
@@ -78,6 +88,7 @@ class TextEncoder(nn.Module):
         self.tokenizer.normalizer = normalizers.BertNormalizer()
         self.tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         self.start, self.end, self.unknown = (ids[word] for word in ("[CLS]", "[SEP]", "[UNK]"))
+        self.asks_nothing = {ids[word] for word in fillers() if word in ids}
         self.clip = TextTower(len(ids), LENGTH, width, layers, heads)
         self.projection = nn.Linear(width, width, bias=False)
 
@@ -92,6 +103,10 @@ class TextEncoder(nn.Module):
         rows = [[self.start, *row[: LENGTH - 2], self.end] for row in known]
         longest = max(map(len, rows), default=0)
         return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], dtype=torch.long)
+
+    def says_nothing(self, prompts: Sequence[str]) -> list[bool]:
+        """Of which prompts no word asks for anything that can be seen, such as "a girl"."""
+        return [self.asks_nothing.issuperset(row) for row in self.tokens(prompts).tolist()]
 
     def forward(self, tokens: Tensor) -> Thoughts:
         """Tokens (B, T) on the encoder's device → their thoughts."""
@@ -128,6 +143,8 @@ class TextEncoder(nn.Module):
             [text[start:end] for start, end in unknown],
             text[most:],
             contradictions(text),
+            self.says_nothing([prompt])[0],
+            [found[0] for found in DENIALS.finditer(text[:most].lower())],
         )
 
 
@@ -137,6 +154,7 @@ class Understanding:
 
     text: the prompt as it is read. known, unknown: its words, in order. cut: what is too much.
     contradictions: attribute → values of which no face can have more than one at once.
+    nothing: no word asks for anything. denials: words such as "no", which it does not understand.
     """
 
     text: str
@@ -144,3 +162,5 @@ class Understanding:
     unknown: list[str]
     cut: str
     contradictions: dict[str, list[str]]
+    nothing: bool
+    denials: list[str]

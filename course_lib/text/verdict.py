@@ -37,13 +37,17 @@ def _words(name: str, values: Sequence[str]) -> str:
 def remarks(found: Understanding) -> list[str]:
     """What a person should know about how a prompt is understood; often nothing."""
     lines = []
-    if not found.known:
+    if found.nothing:
         lines.append("Nothing is asked for: any face will do.")
     if found.unknown:
         words = ", ".join(word[:30] for word in dict.fromkeys(found.unknown))
         lines.append(f"Unknown words, which say nothing to it: {words[:200]}")
+    if found.denials:
+        words = ", ".join(dict.fromkeys(found.denials))
+        lines.append(f"It has learnt no denials: what follows “{words}” is painted all the same.")
     for name, values in found.contradictions.items():
-        lines.append(f"The {name.replace('_', ' ')} cannot be {' and '.join(values)} at once.")
+        which = " and ".join(values)
+        lines.append(f"The {name.replace('_', ' ')} cannot be {which} at once; either counts.")
     if found.cut:
         lines.append(f"The prompt is too long; left out: {found.cut[:60]}")
     return lines

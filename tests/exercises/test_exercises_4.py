@@ -46,6 +46,8 @@ def right(facts, face):
         ),
         (lambda facts, face: any(face[n] != v for n, v in facts.items()), "means any glasses"),
         (lambda facts, face: 1, "Return True or False"),
+        (lambda facts, face: None, "returned nothing"),
+        (lambda facts, face: any(facts[n] != v for n, v in face.items()), "go through the facts"),
     ],
 )
 def test_misfit(answers, says):
@@ -71,6 +73,17 @@ def loss(wrong=1.0, sign=1, weight=0.5):
         (loss(weight=1), "one half each"),
         (loss(weight=0.1), "For the test's scores"),
         (lambda *scores: torch.cat(scores), "one number"),
+        (lambda fits, *others: loss()(-fits, *(-one for one in others)), "Turned round"),
+        (
+            lambda fits, *others: (
+                F.softplus(-fits).sum() + sum(F.softplus(one).sum() for one in others) / 2
+            ),
+            "a kind with more pairs",
+        ),
+        (
+            lambda fits, *others: F.softplus(-fits).mean() + F.softplus(torch.cat(others)).mean(),
+            "in one mean",
+        ),
     ],
 )
 def test_matching_loss(answer, says):

@@ -59,8 +59,16 @@ def test_verdicts_name_what_was_asked_for():
     [
         ("red eyes", []),
         ("", ["Nothing is asked for: any face will do."]),
-        ("a tuba", ["Unknown words, which say nothing to it: tuba"]),
-        ("red eyes, blue eyes", ["The eye color cannot be red and blue at once."]),
+        ("a girl", ["Nothing is asked for: any face will do."]),
+        ("一个女孩", ["Nothing is asked for: any face will do."]),
+        ("a tuba", ["Nothing is asked for", "Unknown words, which say nothing to it: tuba"]),
+        (
+            "short hair, no glasses",
+            ["Unknown words", "It has learnt no denials: what follows “no”"],
+        ),
+        ("不戴眼镜", ["It has learnt no denials: what follows “不”"]),
+        ("闷闷不乐，红眼睛", []),
+        ("red eyes, blue eyes", ["The eye color cannot be red and blue at once; either counts."]),
         ("red eyes " * 40, ["The prompt is too long; left out: red eyes"]),
     ],
 )
