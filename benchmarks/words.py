@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from course_lib import conditional_gan as cgan
-from course_lib import faces, judge, metrics, pixels, plots, training
+from course_lib import faces, judge, metrics, pixels, plots, text, training
 from course_lib.files import atomic
 
 OURS = cgan.PRESETS["words"].recipe
@@ -78,7 +78,7 @@ def measure(
     painter = cgan.Painter(plan.result())
     scores = cgan.follow(painter.generator, painter.encoder, CHOSEN, seed=1)
     ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
-    values = ruler.values(painter(cgan.held_out_captions(), seed=2))
+    values = ruler.values(painter(text.held_out_captions(), seed=2))
     rows = [prompt for prompt in PROMPTS for _ in range(8)]
     Image.fromarray(pixels.image_grid(painter(rows, seed=3))).save(out / "faces.png")
     found = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,8 @@ def load(name: str, build: Callable[..., Network], folder: str | Path | None = N
     or `build` makes another network than the one that was saved.
     """
     about = describe(name, folder)
+    if "file" not in about:
+        raise PretrainedError(f"{name!r} is a folder: use `pretrained.whole_folder`")
     path = _verified(_folder(folder) / about["file"], about["sha256"])
     network = build(**about["config"])
     try:
@@ -120,11 +123,62 @@ def save(
     }
     if film:
         about["film"] = _save_film(film, folder / f"{name}-film.webp")
+    _note(folder, name, about)
+    return path
+
+
+def _note(folder: Path, name: str, about: Mapping[str, Any]) -> None:
+    """Its line in the manifest, in the place of the one before."""
     manifest = _manifest(folder) | {name: about}
     with atomic(folder / "manifest.json") as temporary:
         text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
         text = _NUMBERS.sub(lambda found: "".join(found[0].split()), text)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def save_folder(
+    name: str,
+    write: Callable[[Path], Any],
+    *,
+    training: Mapping[str, Any],
+    folder: str | Path | None = None,
+) -> Path:
+    """Let `write` fill a folder of that name, such as a diffusers pipeline's, and note all hashes.
+
+    It is filled under another name and put in the place of the one before when it is whole.
+    PretrainedError when the course's own would get a file of more than 16 MiB.
+    """
+    largest = None if folder else LARGEST_FILE
+    parent = _folder(folder)
+    path, new, old = (parent / f"{name}{end}" for end in ("", ".new", ".old"))
+    for rest in (new, old):  # of an interruption
+        shutil.rmtree(rest, ignore_errors=True)
+    new.mkdir(parents=True)
+    write(new)
+    files = sorted(file for file in new.rglob("*") if file.is_file())
+    for file in files:
+        if largest and file.stat().st_size > largest:
+            raise PretrainedError(
+                f"{file.name} would have {file.stat().st_size / 2**20:.1f} MiB; a file of the "
+                f"repository may have {largest // 2**20}: choose a smaller network"
+            )
+    hashes = {file.relative_to(new).as_posix(): sha256(file) for file in files}
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+    _note(parent, name, {"folder": name, "files": hashes, "training": dict(training)})
+    return path
+
+
+def whole_folder(name: str, folder: str | Path | None = None) -> Path:
+    """The folder of that name, each of its files as the manifest's hashes say."""
+    about = describe(name, folder)
+    if "files" not in about:
+        raise PretrainedError(f"{name!r} is a file, {about['file']}: use `pretrained.load`")
+    path = _folder(folder) / about["folder"]
+    for file, stated in about["files"].items():
+        _verified(path / file, stated)
     return path
 
 

@@ -82,7 +82,7 @@ def test_a_discriminator_without_words_scores_the_picture_alone(encoder):
 
 def test_what_is_told_is_true_and_what_is_not_is_wrong(some, encoder):
     told = cgan.Told(some, encoder.tokens)
-    assert not any(cgan.held_apart(a) for a in told.known.attributes)
+    assert not any(faces.held_apart(a) for a in told.known.attributes)
     images, tokens, said, drawn = told.tensor(range(len(told)))
     assert len(images) == len(told) < len(some)
     assert len(tokens) == len(said) == 2 * len(told)
@@ -107,7 +107,7 @@ def test_every_epoch_has_other_captions_and_each_training_the_same(some, encoder
 def test_a_part_of_the_pairs_of_colours_is_held_apart():
     values = faces.attribute_values()
     pairs = [(h, e) for h in values["hair_color"] for e in values["eye_color"]]
-    apart = {p for p in pairs if cgan.held_apart({"hair_color": p[0], "eye_color": p[1]})}
+    apart = {p for p in pairs if faces.held_apart({"hair_color": p[0], "eye_color": p[1]})}
     assert 0.05 < len(apart) / len(pairs) < 0.2
     seen = set(pairs) - apart
     assert {h for h, _ in seen} == set(values["hair_color"])
@@ -224,7 +224,7 @@ def test_follow_counts_what_captions_ask_for(encoder):
     scores = cgan.follow(G, encoder, 40)
     assert scores["everything"].total == 40
     assert 0 <= judge.mean_accuracy(scores) <= 1
-    apart = cgan.follow(G, encoder, 20, wanted=cgan.held_apart)
+    apart = cgan.follow(G, encoder, 20, wanted=faces.held_apart)
     assert apart["hair_color"].total == apart["eye_color"].total == 20
 
 

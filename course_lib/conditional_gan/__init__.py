@@ -6,7 +6,7 @@ order of the lesson: the networks (`players`), the `pairs` that D learns from, t
 painter obeys (`following`), a whole training (`learning`).
 """
 
-from course_lib.conditional_gan.following import Painter, follow, held_out_captions, paint
+from course_lib.conditional_gan.following import Painter, follow, paint
 from course_lib.conditional_gan.learning import (
     PRESETS,
     Recipe,
@@ -16,7 +16,7 @@ from course_lib.conditional_gan.learning import (
     networks,
     train,
 )
-from course_lib.conditional_gan.pairs import Told, held_apart
+from course_lib.conditional_gan.pairs import Told
 from course_lib.conditional_gan.players import (
     Discriminator,
     Generator,

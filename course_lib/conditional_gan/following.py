@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from course_lib import captions, faces, judge, pretrained, text
+from course_lib import judge, pretrained, text
 from course_lib.conditional_gan.players import Generator
 from course_lib.pixels import evaluating
 
@@ -52,46 +53,7 @@ class Painter:
 
 
 def follow(
-    generator: Generator,
-    encoder: text.TextEncoder,
-    number: int = 2000,
-    *,
-    seed: int = 0,
-    languages: Sequence[str] = captions.LANGUAGES,
-    wanted: Callable[[Mapping[str, str]], bool] | None = None,
+    generator: Generator, encoder: text.TextEncoder, number: int = 2000, **options: Any
 ) -> dict[str, judge.Score]:
-    """How often it paints what fresh captions of held-out faces say; see `judge.obedience`.
-
-    number: of captions and pictures. seed: of both. wanted: of which faces, such as `held_apart`;
-    then each caption names both colours and nothing else.
-    """
-    rng = random.Random(f"{seed} follow")
-    known = [a for a in faces.load("held-out").attributes if wanted is None or wanted(a)]
-    sentences, asked = [], []
-    for _ in range(number):
-        attributes, language = rng.choice(known), rng.choice(languages)
-        if wanted:
-            attributes = {name: attributes[name] for name in ("hair_color", "eye_color")}
-        facts, figure = captions.choose(attributes, rng)
-        facts = attributes if wanted else facts
-        figure = figure[captions.LANGUAGES.index(language)]
-        sentences.append(text.SAY[language](facts, figure, rng))
-        asked.append(facts)
-    return judge.obedience(Painter(generator, encoder)(sentences, seed), asked)
-
-
-def held_out_captions(seed: int = 0) -> list[str]:
-    """A caption of each held-out face, in either language: to paint as varied faces as those."""
-    rng = random.Random(f"{seed} held out")
-    known = faces.load("held-out").attributes
-    return [captions.describe_in(rng.choice(captions.LANGUAGES), a, rng)[0] for a in known]
-
-
-def in_brief(scores: Mapping[str, judge.Score]) -> dict[str, float]:
-    """The numbers that matter most, for the manifest and the history."""
-    return {
-        "hair": round(scores["hair_color"].accuracy, 4),
-        "eyes": round(scores["eye_color"].accuracy, 4),
-        "mean": round(judge.mean_accuracy(scores), 4),
-        "everything": round(scores["everything"].accuracy, 4),
-    }
+    """How often it paints what it is told: `text.follow`."""
+    return text.follow(Painter(generator, encoder), number, **options)

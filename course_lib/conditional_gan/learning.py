@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from course_lib import dcgan, faces, pretrained, text, training
-from course_lib.conditional_gan.following import WEIGHTS, follow, in_brief, paint
+from course_lib.conditional_gan.following import WEIGHTS, follow, paint
 from course_lib.conditional_gan.pairs import Told
 from course_lib.conditional_gan.players import (
     NOISE_SIZE,
@@ -129,8 +129,8 @@ def build(
         flip=recipe.flip,
         schedule=training.linear_decay(recipe.decay_from) if recipe.decay_from < 1 else None,
         pictures=lambda: paint(result(), noise, thoughts),
-        watch=lambda: in_brief(follow(result(), encoder, 300)),
-        figures=lambda generator: {"obedience": in_brief(follow(generator, encoder))},
+        watch=lambda: text.in_brief(follow(result(), encoder, 300)),
+        figures=lambda generator: {"obedience": text.in_brief(follow(generator, encoder))},
     )
 
 

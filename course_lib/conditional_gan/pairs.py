@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -20,7 +20,7 @@ class Told:
     """Faces, and of each a caption that is true and one that is not; a `training.Data`.
 
     The captions are others in every epoch, in both languages, and follow from the seed, the face
-    and the epoch. `apart`: pairs of hair and eye colours that are left out, see `held_apart`.
+    and the epoch. `apart`: pairs of hair and eye colours that are left out, see `faces.held_apart`.
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class Told:
     ):
         if apart:
             faces.Captioned(known, encode)  # refuses faces that nobody has described
-            known = known[[i for i, row in enumerate(known.attributes) if not held_apart(row)]]
+            rows = enumerate(known.attributes)
+            known = known[[i for i, row in rows if not faces.held_apart(row)]]
         self.captioned = faces.Captioned(known, encode)
         self.known, self.encode, self.seed, self.epoch = known, encode, seed, 0
 
@@ -70,16 +71,3 @@ class Told:
             (text.SAY[language](what, figure, rng), what)
             for what in (facts, text.mistaken(facts, rng))
         ]
-
-
-def held_apart(attributes: Mapping[str, str]) -> bool:
-    """Whether this pair of hair and eye colour is one that no painter here ever sees in training.
-
-    A tenth or so of the pairs; each colour is seen in many others.
-    """
-    values = faces.attribute_values()
-    if attributes["eye_color"] not in values["eye_color"]:
-        return False  # closed eyes
-    hair = values["hair_color"].index(attributes["hair_color"])
-    eyes = values["eye_color"].index(attributes["eye_color"])
-    return (hair + 2 * eyes) % 10 == 3

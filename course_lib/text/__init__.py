@@ -14,7 +14,7 @@
 """
 
 from course_lib.text import tower
-from course_lib.text.encoder import LENGTH, TextEncoder, Thoughts, Understanding, vocabulary
+from course_lib.text.encoder import LENGTH, PAD, TextEncoder, Thoughts, Understanding, vocabulary
 from course_lib.text.facts import facts_of
 from course_lib.text.learning import (
     EVENLY,
@@ -25,7 +25,9 @@ from course_lib.text.learning import (
     contrast,
     invented,
     mistaken,
+    rephrased,
 )
+from course_lib.text.obeying import follow, held_out_captions, in_brief
 from course_lib.text.probes import probe
 from course_lib.text.sight import Clip, Looks, Sight, load, load_clip
 from course_lib.text.verdict import remarks, summary, verdicts

@@ -1,0 +1,35 @@
+"""Lesson 5: diffusion, first in the plane, then on the latents of faces, told by words."""
+
+from course_lib.latent_diffusion import flow, plane
+from course_lib.latent_diffusion.autoencoder import (
+    AutoencoderRecipe,
+    autoencoder_step,
+    centre,
+    decibels,
+    give_back,
+    new_autoencoder,
+)
+from course_lib.latent_diffusion.learning import Recipe, build
+from course_lib.latent_diffusion.painting import Painter, paint_latents
+from course_lib.latent_diffusion.plane import PlaneFlow
+from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
+
+__all__ = [
+    "AutoencoderRecipe",
+    "Latents",
+    "Painter",
+    "PlaneFlow",
+    "Recipe",
+    "autoencoder_step",
+    "build",
+    "centre",
+    "decibels",
+    "diffusion_step",
+    "flow",
+    "give_back",
+    "latents_of",
+    "new_autoencoder",
+    "new_unet",
+    "paint_latents",
+    "plane",
+]

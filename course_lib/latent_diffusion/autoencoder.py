@@ -1,0 +1,196 @@
+"""The compressor: diffusers' `AutoencoderKL`, and how it learns to give faces back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_lib import faces, judge, training
+
+SHRINKS = 4  # pixels of a side that become one place of the latents
+CHANNELS = 4  # numbers at each place
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """What the training is made of, apart from the data and the network's size."""
+
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    average: float = 0.999
+    squares: float = 2.0  # weight of the mean square beside the mean difference
+    kl: float = 1e-6
+    perceptual: float = 0.1
+    scales: float = 0.25
+    flip: bool = True
+
+
+def new_autoencoder(
+    channels: tuple[int, ...] = (32, 64, 64), layers: int = 1, latent_channels: int = CHANNELS
+) -> AutoencoderKL:
+    """diffusers' autoencoder as Stable Diffusion's, but small.
+
+    Images (B, 3, S, S) in [-1, 1] to latents (B, 4, S / 4, S / 4) and back. channels: at the
+    picture's size, at half of it and at a quarter.
+    """
+    return AutoencoderKL(
+        block_out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        latent_channels=latent_channels,
+        layers_per_block=layers,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+        sample_size=64,
+        scaling_factor=1.0,
+    )
+
+
+def autoencoder_step(
+    autoencoder: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,
+    *,
+    look: Callable[[Tensor], list[Tensor]],
+    squares: float = 2.0,
+    kl: float = 1e-6,
+    perceptual: float = 0.1,
+    scales: float = 0.25,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> dict[str, Tensor]:
+    """One step: there, back, and compare.
+
+    images: (B, 3, S, S) in [-1, 1]. look: images → features, in which they are compared, too: what
+    a network sees in strokes weighs more than its pixels do. kl: weight of the posterior's distance
+    from a Gaussian, tiny: latents may take the room they need (Rombach et al. 2022, arXiv
+    2112.10752, section 3.1). scales: weight of another way back, in which a latent of half the size
+    must become a picture of half the size (EQ-VAE, Kouzelis et al. 2025, arXiv 2502.09509): such
+    latents are smoother, and easier to paint.
+    """
+    with autocast():
+        posterior = autoencoder.encode(images).latent_dist
+        latents = posterior.sample()
+        back = autoencoder.decode(latents).sample.float()
+        difference = back - images
+        loss = difference.abs().mean() + squares * difference.square().mean()
+        losses = {"loss": loss.detach(), "squares": difference.detach().square().mean()}
+        if perceptual:
+            pairs = zip(look(back), look(images), strict=True)
+            seen = sum((one.float() - other.float()).abs().mean() for one, other in pairs)
+            loss = loss + perceptual * seen
+            losses["perceptual"] = seen.detach()
+        if scales:
+            some = max(1, len(images) // 2)
+            small = autoencoder.decode(F.avg_pool2d(latents[:some], 2)).sample.float()
+            apart = (small - F.avg_pool2d(images[:some], 2)).abs().mean()
+            loss = loss + scales * apart
+            losses["scales"] = apart.detach()
+        loss = loss + kl * posterior.kl().mean()
+    optimiser.zero_grad()
+    backward(loss)
+    optimiser.step()
+    return losses
+
+
+def build(
+    data: faces.Faces,
+    recipe: AutoencoderRecipe = AutoencoderRecipe(),
+    *,
+    channels: tuple[int, ...] = (32, 64, 64),
+    seed: int = 0,
+    precision: str | None = None,
+) -> training.Training:
+    """An autoencoder that learns to give `data` back: `build(…).fit(images=200_000)`."""
+    accelerator = training.make_accelerator(precision)
+    device = accelerator.device
+    torch.manual_seed(training.derive(seed, "weights"))
+    autoencoder = new_autoencoder(channels).to(device, memory_format=torch.channels_last)
+    average = training.EMA(autoencoder, recipe.average)
+    optimiser = torch.optim.AdamW(
+        autoencoder.parameters(), recipe.learning_rate, (0.9, 0.99), weight_decay=0.0,
+        fused=device.type in ("cpu", "cuda"),
+    )  # fmt: skip
+    prepared = accelerator.prepare(optimiser)
+    options = ("squares", "kl", "perceptual", "scales")
+    step = partial(
+        autoencoder_step, autoencoder, prepared, look=strokes(), backward=accelerator.backward,
+        autocast=accelerator.autocast, **{name: getattr(recipe, name) for name in options},
+    )  # fmt: skip
+    unseen = faces.load("held-out")
+
+    def result() -> AutoencoderKL:
+        return average.network
+
+    return training.Training(
+        step=step,
+        data=data,
+        recipe=recipe,
+        keep={"autoencoder": autoencoder, "average": average, "optimiser": prepared},
+        result=result,
+        config={"channels": list(channels)},
+        accelerator=accelerator,
+        seed=seed,
+        flip=recipe.flip,
+        schedule=training.one_cycle(warm=0.05),
+        watch=lambda: {"decibels": decibels(result(), unseen[:100].tensor().to(device))},
+        figures=lambda network: {"decibels": round(decibels(network, unseen.tensor()), 2)},
+    )
+
+
+def strokes() -> Callable[[Tensor], list[Tensor]]:
+    """What the judge's first two stages see, to compare pictures by; it does not learn."""
+    eye = judge.load().requires_grad_(False)
+
+    def look(images: Tensor) -> list[Tensor]:
+        edges = eye.stages["edges"](images)
+        return [edges, eye.stages["strokes"](edges)]
+
+    return look
+
+
+@torch.no_grad()
+def give_back(autoencoder: AutoencoderKL, images: Tensor, batch_size: int = 64) -> Tensor:
+    """Images (B, 3, S, S) through the bottleneck and back, without chance: the latents' means."""
+    parts = images.to(autoencoder.device).split(batch_size)
+    return torch.cat(
+        [autoencoder.decode(autoencoder.encode(p).latent_dist.mode()).sample for p in parts]
+    )
+
+
+def decibels(autoencoder: AutoencoderKL, images: Tensor) -> float:
+    """PSNR: how little is lost, in decibels, the mean over images (B, 3, S, S) in [-1, 1].
+
+    10 · log₁₀(range² / mean square), with values of a range of 2. 6 dB more is half the error.
+    """
+    back = give_back(autoencoder, images).clamp(-1, 1).cpu()
+    squares = (back - images.cpu()).square().mean((1, 2, 3))
+    return (10 * (4 / squares).log10()).mean().item()
+
+
+@torch.no_grad()
+def centre(autoencoder: AutoencoderKL, images: Tensor) -> AutoencoderKL:
+    """Fold a shift and a scale of each channel into the network: of these images the latents then
+    have mean 0 and standard deviation 1, as the noise has.
+
+    diffusers' Stable Diffusion pipelines know one `scaling_factor` for all channels and no shift.
+    The two 1 × 1 convolutions beside the latents can take both; pictures come back as before.
+    """
+    parts = images.to(autoencoder.device).split(64)
+    latents = torch.cat([autoencoder.encode(part).latent_dist.mode() for part in parts])
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    into, out = autoencoder.quant_conv, autoencoder.post_quant_conv
+    n = len(mean)
+    out.bias.add_(out.weight[:, :, 0, 0] @ mean)
+    out.weight.mul_(std[None, :, None, None])
+    into.weight[:n].div_(std[:, None, None, None])
+    into.bias[:n].sub_(mean).div_(std)
+    into.bias[n:].sub_(2 * std.log())  # the posterior's log variance
+    return autoencoder

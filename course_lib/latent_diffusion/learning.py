@@ -1,0 +1,90 @@
+"""A whole training of the painter: recipes, presets, `build`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+
+from course_lib import faces, text, training
+from course_lib.latent_diffusion.painting import Painter, padded
+from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
+
+# What is painted during a training, eight faces each.
+WATCHED = [
+    prompt
+    for prompt in ("red eyes", "蓝色长发", "blonde twintails, blue eyes", "戴眼镜，绿色头发", "")
+    for _ in range(8)
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the painter's training is made of, apart from the data and the network's size."""
+
+    batch_size: int = 64
+    unet_rate: float = 1e-3
+    average: float = 0.999
+    empty: float = 0.1
+    contrast: float = 0.05
+    shift: float = 0.0
+    pooled: bool = True
+
+
+def build(
+    data: faces.Faces,
+    recipe: Recipe = Recipe(),
+    *,
+    autoencoder: AutoencoderKL,
+    channels: tuple[int, ...] = (64, 128, 128),
+    seed: int = 0,
+    precision: str | None = None,
+    encoder: text.TextEncoder | None = None,
+    latents: Tensor | None = None,
+) -> training.Training:
+    """A painter of latents that learns from `data`, faces with attributes."""
+    accelerator = training.make_accelerator(precision)
+    device = accelerator.device
+    encoder = (encoder or text.load()).to(device)
+    torch.manual_seed(training.derive(seed, "weights"))
+    unet = new_unet(channels, encoder.projection.out_features, recipe.pooled)
+    unet = unet.to(device, memory_format=torch.channels_last)
+    average = training.EMA(unet, recipe.average)
+    optimiser = torch.optim.AdamW(
+        unet.parameters(), recipe.unet_rate, (0.9, 0.99), weight_decay=0.01,
+        fused=device.type in ("cpu", "cuda"),
+    )  # fmt: skip
+    prepared = accelerator.prepare(optimiser)
+    latents = latents_of(autoencoder, data) if latents is None else latents
+    told = Latents(data, latents, partial(padded, encoder), empty=recipe.empty, seed=seed)
+    step = partial(
+        diffusion_step, unet, prepared, encode=partial(_states, encoder), contrast=recipe.contrast,
+        shift=recipe.shift, backward=accelerator.backward, autocast=accelerator.autocast,
+    )  # fmt: skip
+
+    def result() -> UNet2DConditionModel:
+        return average.network
+
+    painter = Painter(average.network, autoencoder, encoder)
+    return training.Training(
+        step=step,
+        data=told,
+        recipe=recipe,
+        keep={"unet": unet, "average": average, "optimiser": prepared},
+        result=result,
+        config={"channels": list(channels), "pooled": recipe.pooled},
+        accelerator=accelerator,
+        seed=seed,
+        schedule=training.one_cycle(warm=0.05),
+        pictures=lambda: painter(WATCHED, seed=0),
+        watch=lambda: text.in_brief(text.follow(painter, 200)),
+        figures=lambda _: {"obedience": text.in_brief(text.follow(painter))},
+    )
+
+
+@torch.no_grad()
+def _states(encoder: text.TextEncoder, tokens: Tensor) -> Tensor:
+    return encoder(tokens).states

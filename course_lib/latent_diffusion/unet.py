@@ -1,0 +1,147 @@
+"""The painter: diffusers' `UNet2DConditionModel`, told by words, and how it learns."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_lib import captions, faces, text
+from course_lib.latent_diffusion import flow
+from course_lib.latent_diffusion.autoencoder import CHANNELS
+
+TIMES = 1000  # diffusers counts times from 0 to 1000
+
+
+def new_unet(
+    channels: tuple[int, ...] = (64, 128, 128),
+    words: int = 128,
+    pooled: bool = True,
+    latent_channels: int = CHANNELS,
+) -> UNet2DConditionModel:
+    """diffusers' U-Net as Stable Diffusion's, but small, for latents (B, 4, 16, 16).
+
+    channels: at each size, 16, 8, 4. words: numbers of a token's vector. pooled: whether the words
+    are also summed up, for every place alike, beside the time; else they are looked at only.
+    """
+    looks = len(channels) - 1  # at all sizes but the largest
+    more = {"addition_embed_type": "text", "addition_embed_type_num_heads": 8} if pooled else {}
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=channels,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * looks),
+        up_block_types=(*["CrossAttnUpBlock2D"] * looks, "UpBlock2D"),
+        cross_attention_dim=words,
+        attention_head_dim=4,  # the number of heads, whatever its name says
+        norm_num_groups=16,
+        **more,
+    )
+    # A CPU takes PyTorch's own attention backwards slowly: matrix products are faster there.
+    unet.set_attn_processor(AttnProcessor())
+    return unet
+
+
+class Latents:
+    """Faces as latents, each with fresh captions in both languages; a `training.Data`.
+
+    tensor(rows): latents (B, C, H, W) of the faces or of their mirror images, and tokens (B, T). A
+    share of the captions is empty, so that the painter also learns to paint anything.
+    """
+
+    def __init__(
+        self,
+        known: faces.Faces,
+        latents: Tensor,
+        tokens: Callable[[list[str]], Tensor],
+        *,
+        empty: float = 0.1,
+        seed: int = 0,
+    ):
+        self.known, self.latents, self.tokens = known, latents, tokens
+        self.empty, self.seed, self.epoch = empty, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def fingerprint(self) -> str:
+        some = self.latents[:, :: max(1, len(self) // 16)]
+        return f"{len(self)} {some.double().sum().item():.3f}"
+
+    def in_epoch(self, epoch: int) -> Latents:
+        other = copy(self)
+        other.epoch = epoch
+        return other
+
+    def tensor(self, indices: Any) -> tuple[Tensor, Tensor]:
+        rows = np.asarray(indices)
+        chance = random.Random(f"{self.seed} {self.epoch} {rows.tolist()}")
+        mirrored = torch.tensor([chance.random() < 0.5 for _ in rows]).long()
+        sentences = [self.say(int(i)) for i in rows]
+        return self.latents[mirrored, torch.as_tensor(rows)].float(), self.tokens(sentences)
+
+    def say(self, i: int) -> str:
+        """A caption of face i in this epoch, or an empty one."""
+        rng = random.Random(f"{self.seed} {i} {self.epoch} latents")
+        if rng.random() < self.empty:
+            return ""
+        language = rng.choice(captions.LANGUAGES)
+        interest = rng.choice((captions.INTEREST, text.EVENLY))
+        facts, figure = captions.choose(self.known.attributes[i], rng, interest)
+        sentence = text.SAY[language](facts, figure[captions.LANGUAGES.index(language)], rng)
+        return text.rephrased(sentence, language, rng)
+
+
+@torch.no_grad()
+def latents_of(autoencoder: AutoencoderKL, known: faces.Faces, batch_size: int = 64) -> Tensor:
+    """Latents of faces and of their mirror images, 16 bits: (2, N, C, H, W)."""
+    autoencoder.eval()
+    found = []
+    for start in range(0, len(known), batch_size):
+        images = known[start : start + batch_size].tensor().to(autoencoder.device)
+        both = torch.cat([images, images.flip(-1)])
+        found.append(autoencoder.encode(both).latent_dist.mode().cpu().half().unflatten(0, (2, -1)))
+    return torch.cat(found, 1)
+
+
+def diffusion_step(
+    unet: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    *,
+    encode: Callable[[Tensor], Tensor],
+    contrast: float = 0.0,
+    shift: float = 0.0,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> dict[str, Tensor]:
+    """One step: noise the latents, ask for the way, and compare.
+
+    batch: of `Latents`. encode: tokens (B, T) → states (B, T, W). contrast: weight of how far the
+    answer is from the way of *another* latent, which it should not resemble (contrastive flow
+    matching, Stoica et al. 2025, arXiv 2506.05350). shift: of the times, see `flow.random_times`.
+    """
+    latents, tokens = batch
+    noise = torch.randn_like(latents)
+    time = flow.random_times(len(latents), shift=shift).to(latents.device)
+    states = encode(tokens)
+    with autocast():
+        answer = unet(flow.add_noise(latents, noise, time), TIMES * time, states).sample.float()
+    way = flow.direction(latents, noise)
+    loss = F.mse_loss(answer, way)
+    total = loss - contrast * F.mse_loss(answer, way.roll(1, 0)) if contrast else loss
+    optimiser.zero_grad()
+    backward(total)
+    optimiser.step()
+    return {"loss": loss}

@@ -1,0 +1,206 @@
+"""Autoencoder, painter and pipeline of lesson 5, untrained and tiny."""
+
+import json
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from safetensors import safe_open
+from torch.testing import assert_close
+
+from course_lib import faces, text
+from course_lib import latent_diffusion as ld
+from course_lib.latent_diffusion import painting, pipeline
+
+PROMPTS = ["red eyes, blue hair", "红眼睛，蓝色头发", "", "purplish 🎨 tuba, green hair"]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return text.load()
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    torch.manual_seed(0)
+    return ld.new_autoencoder((8, 16, 16)).eval()
+
+
+@pytest.fixture(scope="module")
+def unet():
+    torch.manual_seed(1)
+    return ld.new_unet((16, 32), 128).eval()
+
+
+@pytest.fixture(scope="module")
+def known():
+    return faces.load("train")[:64]
+
+
+def test_shapes(autoencoder, unet, known):
+    latents = ld.latents_of(autoencoder, known[:3])
+    assert latents.shape == (2, 3, 4, 16, 16)
+    assert latents.dtype == torch.float16
+    assert ld.give_back(autoencoder, known[:3].tensor()).shape == (3, 3, 64, 64)
+    states = torch.randn(2, 64, 128)
+    assert unet(torch.randn(2, 4, 16, 16), torch.tensor([0.0, 999.0]), states).sample.shape == (
+        2, 4, 16, 16,
+    )  # fmt: skip
+
+
+def test_mirrored_latents_are_of_mirrored_faces(autoencoder, known):
+    latents = ld.latents_of(autoencoder, known[:2]).float()
+    mirrored = autoencoder.encode(known[:2].tensor().flip(-1)).latent_dist.mode()
+    assert_close(latents[1], mirrored.detach(), rtol=1e-2, atol=1e-2)
+
+
+def test_centred_latents_have_mean_0_and_std_1_and_pictures_stay(known):
+    torch.manual_seed(2)
+    autoencoder = ld.new_autoencoder((8, 16, 16)).eval()
+    with torch.no_grad():  # latents that are far from centred
+        autoencoder.quant_conv.weight[:4] *= torch.tensor([3.0, 0.2, 1.0, 7.0]).view(4, 1, 1, 1)
+        autoencoder.quant_conv.bias[:4] += torch.tensor([1.0, -2.0, 0.5, 3.0])
+    images = known.tensor()
+    before = ld.give_back(autoencoder, images)
+    spread = autoencoder.encode(images).latent_dist.std.detach()
+    raw = autoencoder.encode(images).latent_dist.mode().detach().std((0, 2, 3))
+    ld.centre(autoencoder, images)
+    after = autoencoder.encode(images).latent_dist
+    assert_close(after.mode().mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-3)
+    assert_close(after.mode().std((0, 2, 3)), torch.ones(4), rtol=0, atol=1e-3)
+    assert_close(after.std, spread / raw.view(1, 4, 1, 1), rtol=1e-3, atol=1e-5)
+    assert_close(ld.give_back(autoencoder, images), before, rtol=1e-3, atol=1e-3)
+
+
+def test_decibels_of_a_known_error(autoencoder, known, monkeypatch):
+    images = known[:4].tensor() * 0.5
+    monkeypatch.setattr(ld.autoencoder, "give_back", lambda _, images: images + 0.02)
+    assert ld.decibels(autoencoder, images) == pytest.approx(40.0, abs=1e-3)  # 10 · log₁₀(4/0.0004)
+
+
+def test_an_autoencoder_learns(known):
+    recipe = ld.AutoencoderRecipe(batch_size=8, learning_rate=3e-3)
+    plan = ld.autoencoder.build(known, recipe, channels=(8, 16, 16))
+    history = plan.fit(8 * 30, progress=False)
+    losses = history.losses["loss"]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):
+    sizes = {"autoencoder": autoencoder, "encoder": encoder, "channels": (16, 32)}
+    recipe = ld.Recipe(batch_size=16, unet_rate=3e-3)
+    whole = ld.build(known, recipe, **sizes)
+    losses = whole.fit(16 * 24, progress=False).losses["loss"]
+    assert sum(losses[-6:]) < 0.95 * sum(losses[:6])
+    ld.build(known, recipe, **sizes).fit(16 * 5, progress=False, folder=tmp_path)
+    again = ld.build(known, recipe, **sizes).fit(16 * 8, progress=False, folder=tmp_path)
+    assert again.steps == 8
+    assert again.losses["loss"][:5] == pytest.approx(losses[:5], rel=0.2)
+
+
+def test_captions_are_true_of_their_faces_and_some_are_empty(known, encoder):
+    latents = torch.zeros(2, len(known), 4, 16, 16)
+    told = ld.Latents(known, latents, encoder.tokens, empty=0.25)
+    said = [told.in_epoch(epoch).say(i) for epoch in range(8) for i in range(len(known))]
+    empty = said.count("") / len(said)
+    assert 0.18 < empty < 0.32
+    assert told.say(3) == told.say(3)
+    assert len({told.in_epoch(epoch).say(3) for epoch in range(8)}) > 3
+    for i in range(len(known)):
+        for name, values in text.facts_of(told.say(i)).items():
+            drawn = known.attributes[i][name]
+            assert drawn in values or (values == ["yes"] and drawn != "no")
+
+
+def test_noise_is_added_and_the_way_is_asked_for():
+    """A network that knows the way has no loss."""
+    latents, noise = torch.full((4, 4, 16, 16), 2.0), []
+
+    class Knows(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.none = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, place, time, states):
+            from types import SimpleNamespace
+
+            time = (time / 1000).view(-1, 1, 1, 1)
+            noise.append((place - (1 - time) * latents) / time)
+            return SimpleNamespace(sample=noise[-1] - latents + self.none)
+
+    network = Knows()
+    optimiser = torch.optim.SGD(network.parameters(), 0.0)
+    batch = (latents, torch.zeros(4, 2, dtype=torch.long))
+    losses = ld.diffusion_step(network, optimiser, batch, encode=lambda tokens: tokens)
+    assert losses["loss"] < 1e-6
+    assert noise[0].std() == pytest.approx(1, abs=0.1)
+
+
+# The pipeline
+
+
+@pytest.fixture(scope="module")
+def assembled(unet, autoencoder, encoder):
+    return pipeline.assemble(unet, autoencoder, encoder)
+
+
+def test_it_is_a_genuine_pipeline_and_paints_what_our_lines_paint(
+    assembled, unet, autoencoder, encoder
+):
+    assert type(assembled) is StableDiffusionPipeline
+    noise = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    theirs = assembled(
+        PROMPTS, num_inference_steps=6, guidance_scale=3.0, latents=noise, output_type="pt"
+    ).images
+    ours = ld.Painter(unet, autoencoder, encoder)(PROMPTS, seed=0, steps=6, guidance=3.0)
+    # diffusers begins at time 0.999 and tells the U-Net whole thousandths
+    assert (theirs[:3] - (ours[:3] + 1) / 2).abs().max() < 0.03
+
+
+def test_the_tokenizers_agree(assembled, encoder):
+    known = ["red eyes, blue hair", "红眼睛,蓝色头发", "", "A GIRL with twintails"]
+    ids = assembled.tokenizer(
+        known, padding="max_length", max_length=text.LENGTH, truncation=True, return_tensors="pt"
+    ).input_ids
+    assert (ids == painting.padded(encoder, known)).all()
+
+
+@pytest.mark.parametrize(
+    ("strange", "plain"),
+    [
+        ("红眼睛，蓝色头发", "红眼睛,蓝色头发"),
+        ("red eyes 🎨 and tuba, blue hair", "red eyes and, blue hair"),
+    ],
+)
+def test_the_text_model_is_not_led_astray(assembled, encoder, strange, plain):
+    ids = assembled.tokenizer([strange], return_tensors="pt").input_ids
+    theirs = assembled.text_encoder(ids)[0][:, -1]  # [SEP] has seen the whole sentence
+    ours = encoder.think(plain).states[:, -1]
+    assert torch.nn.functional.cosine_similarity(theirs, ours) > 0.98
+
+
+def test_saved_and_loaded_it_paints_the_same(assembled, tmp_path):
+    pipeline.save(assembled, tmp_path)
+    loaded = DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True)
+    loaded.set_progress_bar_config(disable=True)
+    parts = (loaded.unet, loaded.vae, loaded.text_encoder)
+    assert {part.dtype for part in parts} == {torch.float32}
+    noise = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    one, two = (
+        pipe(PROMPTS[:2], num_inference_steps=3, latents=noise, output_type="pt").images
+        for pipe in (assembled, loaded)
+    )
+    assert (one - two).abs().max() < 0.01  # 16 bits a weight
+
+
+def test_older_transformers_find_the_text_model_s_weights(assembled, tmp_path):
+    """Without the prefix 4.57 would begin with random weights, and only warn."""
+    pipeline.save(assembled, tmp_path)
+    with safe_open(tmp_path / "text_encoder/model.safetensors", "pt") as file:
+        names = list(file.keys())
+    assert names
+    assert all(name.startswith("text_model.") for name in names)
+    words = (tmp_path / "tokenizer/vocab.txt").read_text(encoding="utf-8").splitlines()
+    assert words == text.load().words
+    index = json.loads((tmp_path / "model_index.json").read_text(encoding="utf-8"))
+    assert index["_class_name"] == "StableDiffusionPipeline"
