@@ -17,7 +17,7 @@ ROOT = Path(course_lib.__file__).parent
 FLOORS = [
     ("cli",),
     ("exercises", "widgets"),
-    ("toy", "dcgan", "text", "conditional_gan"),
+    ("toy", "dcgan", "text", "conditional_gan", "latent_diffusion"),
     ("judge", "faults", "metrics"),
     ("tracing", "plots"),
     ("pretrained",),

@@ -80,7 +80,7 @@ def test_decibels_of_a_known_error(autoencoder, known, monkeypatch):
 
 def test_an_autoencoder_learns(known):
     recipe = ld.AutoencoderRecipe(batch_size=8, learning_rate=3e-3)
-    plan = ld.autoencoder.build(known, recipe, channels=(8, 16, 16))
+    plan = ld.build(known, recipe, channels=(8, 16, 16))
     history = plan.fit(8 * 30, progress=False)
     losses = history.losses["loss"]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
@@ -89,11 +89,11 @@ def test_an_autoencoder_learns(known):
 def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):
     sizes = {"autoencoder": autoencoder, "encoder": encoder, "channels": (16, 32)}
     recipe = ld.Recipe(batch_size=16, unet_rate=3e-3)
-    whole = ld.build(known, recipe, **sizes)
+    whole = ld.build_painter(known, recipe, **sizes)
     losses = whole.fit(16 * 24, progress=False).losses["loss"]
     assert sum(losses[-6:]) < 0.95 * sum(losses[:6])
-    ld.build(known, recipe, **sizes).fit(16 * 5, progress=False, folder=tmp_path)
-    again = ld.build(known, recipe, **sizes).fit(16 * 8, progress=False, folder=tmp_path)
+    ld.build_painter(known, recipe, **sizes).fit(16 * 5, progress=False, folder=tmp_path)
+    again = ld.build_painter(known, recipe, **sizes).fit(16 * 8, progress=False, folder=tmp_path)
     assert again.steps == 8
     assert again.losses["loss"][:5] == pytest.approx(losses[:5], rel=0.2)
 

@@ -29,6 +29,26 @@ def picture(figure) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3]
 
 
+# --- Ways from noise to data --------------------------------------------------------------------
+
+
+def test_ways_have_a_panel_a_moment(shown):
+    places = [torch.randn(20, 2) for _ in range(3)]
+    arrows = [(torch.randn(5, 2), torch.randn(5, 2))] * 3
+    plots.show_way(places, [1.0, 0.5, 0.0], real=torch.randn(9, 2), arrows=arrows)
+    panels = shown[0].axes
+    assert [panel.get_title() for panel in panels] == ["t = 1.00", "t = 0.50", "t = 0.00"]
+    drawn = panels[1].collections[-1].get_offsets()
+    assert np.allclose(drawn, places[1])
+
+
+def test_roads_have_a_line_a_point(shown):
+    plots.show_roads([torch.randn(20, 2) for _ in range(4)], torch.randn(9, 2), "ways")
+    (axes,) = shown[0].axes
+    assert len(axes.lines) == 20
+    assert all(len(line.get_xdata()) == 4 for line in axes.lines)
+
+
 # --- Pictures ----------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import torch
 
 from course_lib import cli, dcgan, pretrained, settings
 from course_lib.files import sha256
+from course_lib.pretrained import PretrainedError
 from course_lib.training import Snapshot
 
 
@@ -76,12 +77,12 @@ def test_a_film_shows_the_beginning_closely_and_no_moment_without_pictures():
 
 
 def test_unknown_name_lists_the_known_ones(saved):
-    with pytest.raises(pretrained.PretrainedError, match="named 'smal'; known names: small"):
+    with pytest.raises(PretrainedError, match="named 'smal'; known names: small"):
         pretrained.load("smal", dcgan.Generator, saved[0])
 
 
 def test_empty_folder_has_none_yet(tmp_path):
-    with pytest.raises(pretrained.PretrainedError, match="known names: none yet"):
+    with pytest.raises(PretrainedError, match="known names: none yet"):
         pretrained.load("small", dcgan.Generator, tmp_path)
 
 
@@ -93,13 +94,13 @@ def test_changed_file_is_not_loaded(saved, name):
     path.write_bytes(content)
     read = pretrained.film if name.endswith("webp") else pretrained.load
     arguments = () if name.endswith("webp") else (dcgan.Generator,)
-    with pytest.raises(pretrained.PretrainedError, match=r"SHA-256 .* is not loaded\. Install"):
+    with pytest.raises(PretrainedError, match=r"SHA-256 .* is not loaded\. Install"):
         read("small", *arguments, folder=saved[0])
 
 
 def test_missing_file_says_so(saved):
     (saved[0] / "small.safetensors").unlink()
-    with pytest.raises(pretrained.PretrainedError, match=r"small\.safetensors is missing from"):
+    with pytest.raises(PretrainedError, match=r"small\.safetensors is missing from"):
         pretrained.load("small", dcgan.Generator, saved[0])
 
 
@@ -110,25 +111,25 @@ def test_pickle_with_the_right_hash_is_not_loaded(saved):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["small"]["sha256"] = sha256(path)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(pretrained.PretrainedError, match="does not fit Generator"):
+    with pytest.raises(PretrainedError, match="does not fit Generator"):
         pretrained.load("small", dcgan.Generator, folder)
 
 
 def test_another_network_is_told_apart(saved):
-    with pytest.raises(pretrained.PretrainedError, match="does not fit Generator"):
+    with pytest.raises(PretrainedError, match="does not fit Generator"):
         pretrained.load("small", lambda width, image_size: dcgan.Generator(width=8), saved[0])
 
 
 def test_broken_manifest(saved):
     (saved[0] / "manifest.json").write_text("{")
-    with pytest.raises(pretrained.PretrainedError, match=r"manifest\.json .* is not valid JSON"):
+    with pytest.raises(PretrainedError, match=r"manifest\.json .* is not valid JSON"):
         pretrained.names(saved[0])
 
 
 def test_network_without_film(tmp_path):
     generator = dcgan.Generator(width=4, image_size=32)
     pretrained.save("small", generator, config={}, training={}, folder=tmp_path)
-    with pytest.raises(pretrained.PretrainedError, match="'small' has no film"):
+    with pytest.raises(PretrainedError, match="'small' has no film"):
         pretrained.film("small", tmp_path)
 
 
@@ -136,9 +137,7 @@ def test_spoilt_weights_are_not_saved(tmp_path):
     generator = dcgan.Generator(width=4, image_size=32)
     with torch.no_grad():
         generator.main[0].weight[0, 0] = 1e6  # more than 16 bits can hold
-    with pytest.raises(
-        pretrained.PretrainedError, match=r"main\.0\.weight has values .*not finite"
-    ):
+    with pytest.raises(PretrainedError, match=r"main\.0\.weight has values .*not finite"):
         pretrained.save("small", generator, config={}, training={}, folder=tmp_path)
     assert pretrained.names(tmp_path) == []
     assert not list(tmp_path.glob("*.safetensors"))
@@ -147,7 +146,7 @@ def test_spoilt_weights_are_not_saved(tmp_path):
 def test_only_the_courses_own_folder_takes_no_large_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "data_dir", lambda: tmp_path)
     large = dcgan.Generator(width=128)
-    with pytest.raises(pretrained.PretrainedError, match="a file of the repository may have 16"):
+    with pytest.raises(PretrainedError, match="a file of the repository may have 16"):
         pretrained.save("large", large, config={}, training={})
     assert pretrained.names() == []
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -166,6 +165,41 @@ def test_committed_weights_are_whole_and_small(name):
             path = settings.data_dir() / "weights" / part["file"]
             assert sha256(path) == part["sha256"]
             assert path.stat().st_size <= pretrained.LARGEST_FILE
+
+
+def test_a_folder_comes_back_whole_or_not_at_all(tmp_path):
+    def write(folder):
+        (folder / "part").mkdir()
+        (folder / "part" / "numbers.txt").write_text("1 2 3")
+        (folder / "index.json").write_text("{}")
+
+    for _ in range(2):  # the second time in the place of the first
+        pretrained.save_folder("pipeline", write, training={"images": 1}, folder=tmp_path)
+    path = pretrained.whole_folder("pipeline", tmp_path)
+    assert (path / "part/numbers.txt").read_text() == "1 2 3"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["manifest.json", "pipeline"]
+    with pytest.raises(PretrainedError, match="whole_folder"):
+        pretrained.load("pipeline", dcgan.Generator, tmp_path)
+    (path / "part/numbers.txt").write_text("1 2 4")
+    with pytest.raises(PretrainedError, match="damaged or was changed"):
+        pretrained.whole_folder("pipeline", tmp_path)
+    (path / "part/numbers.txt").unlink()
+    with pytest.raises(PretrainedError, match="missing"):
+        pretrained.whole_folder("pipeline", tmp_path)
+
+
+def test_what_was_there_stays_when_writing_fails(tmp_path):
+    def write(folder):
+        (folder / "numbers.txt").write_text("1")
+
+    def fail(folder):
+        (folder / "numbers.txt").write_text("2")
+        raise OSError("disk full")
+
+    pretrained.save_folder("pipeline", write, training={}, folder=tmp_path)
+    with pytest.raises(OSError, match="disk full"):
+        pretrained.save_folder("pipeline", fail, training={}, folder=tmp_path)
+    assert (pretrained.whole_folder("pipeline", tmp_path) / "numbers.txt").read_text() == "1"
 
 
 @pytest.mark.parametrize("name", pretrained.names())

@@ -9,12 +9,13 @@ from course_lib.latent_diffusion.autoencoder import (
     give_back,
     new_autoencoder,
 )
-from course_lib.latent_diffusion.learning import Recipe, build
+from course_lib.latent_diffusion.learning import PRESETS, Recipe, build, build_painter
 from course_lib.latent_diffusion.painting import Painter, paint_latents
 from course_lib.latent_diffusion.plane import PlaneFlow
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
 
 __all__ = [
+    "PRESETS",
     "AutoencoderRecipe",
     "Latents",
     "Painter",
@@ -22,6 +23,7 @@ __all__ = [
     "Recipe",
     "autoencoder_step",
     "build",
+    "build_painter",
     "centre",
     "decibels",
     "diffusion_step",

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from course_lib import faces, judge, training
 
+WEIGHTS = "faces-autoencoder"  # the committed one
 SHRINKS = 4  # pixels of a side that become one place of the latents
 CHANNELS = 4  # numbers at each place
 
@@ -102,13 +103,14 @@ def autoencoder_step(
 
 def build(
     data: faces.Faces,
-    recipe: AutoencoderRecipe = AutoencoderRecipe(),
+    recipe: AutoencoderRecipe | None = None,
     *,
     channels: tuple[int, ...] = (32, 64, 64),
     seed: int = 0,
     precision: str | None = None,
 ) -> training.Training:
     """An autoencoder that learns to give `data` back: `build(…).fit(images=200_000)`."""
+    recipe = recipe or AutoencoderRecipe()
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
     torch.manual_seed(training.derive(seed, "weights"))

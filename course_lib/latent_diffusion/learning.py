@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from course_lib import faces, text, training
+from course_lib import faces, pretrained, text, training
+from course_lib.latent_diffusion import autoencoder as compressor
+from course_lib.latent_diffusion.autoencoder import AutoencoderRecipe, new_autoencoder
 from course_lib.latent_diffusion.painting import Painter, padded
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
 
@@ -34,18 +37,44 @@ class Recipe:
     pooled: bool = True
 
 
+PRESETS = {
+    "autoencoder": training.Preset(
+        "the course's autoencoder, an hour on a CPU with 16-bit floats", AutoencoderRecipe(),
+        120_000, data="drawn:20000", fit={"pictures_every": 1000, "save_every": 500},
+        weights=compressor.WEIGHTS,
+    ),
+}  # fmt: skip
+
+
 def build(
     data: faces.Faces,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe | AutoencoderRecipe = PRESETS["autoencoder"].recipe,
     *,
-    autoencoder: AutoencoderKL,
+    seed: int = 0,
+    precision: str | None = None,
+    **sizes: Any,
+) -> training.Training:
+    """The training that a recipe is of: the autoencoder's, or the painter's on its latents."""
+    of = compressor.build if isinstance(recipe, AutoencoderRecipe) else build_painter
+    return of(data, recipe, seed=seed, precision=precision, **sizes)
+
+
+def build_painter(
+    data: faces.Faces,
+    recipe: Recipe | None = None,
+    *,
     channels: tuple[int, ...] = (64, 128, 128),
     seed: int = 0,
     precision: str | None = None,
+    autoencoder: AutoencoderKL | None = None,
     encoder: text.TextEncoder | None = None,
-    latents: Tensor | None = None,
 ) -> training.Training:
-    """A painter of latents that learns from `data`, faces with attributes."""
+    """A painter of latents that learns from `data`, faces with attributes.
+
+    autoencoder, encoder: of pictures and of words, the course's own by default; they do not change.
+    """
+    recipe = recipe or Recipe()
+    autoencoder = autoencoder or pretrained.load(compressor.WEIGHTS, new_autoencoder)
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
     encoder = (encoder or text.load()).to(device)
@@ -58,7 +87,7 @@ def build(
         fused=device.type in ("cpu", "cuda"),
     )  # fmt: skip
     prepared = accelerator.prepare(optimiser)
-    latents = latents_of(autoencoder, data) if latents is None else latents
+    latents = latents_of(autoencoder, data)
     told = Latents(data, latents, partial(padded, encoder), empty=recipe.empty, seed=seed)
     step = partial(
         diffusion_step, unet, prepared, encode=partial(_states, encoder), contrast=recipe.contrast,

@@ -1,0 +1,81 @@
+"""What lesson 5's checkers say about the mistakes that students make."""
+
+import pytest
+
+from course_lib import exercises as check
+from course_lib.latent_diffusion import flow
+
+
+def on_the_way(data, noise, time):
+    time = time.view(-1, 1, 1, 1)
+    return (1 - time) * data + time * noise
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda d, n, t: on_the_way(n, d, t), "Turned round"),
+        (lambda d, n, t: d + t.view(-1, 1, 1, 1) * n, "keep all of the data"),
+        (
+            lambda d, n, t: (1 - t.view(-1, 1, 1, 1)).sqrt() * d + t.view(-1, 1, 1, 1).sqrt() * n,
+            "round road",
+        ),
+        (lambda d, n, t: on_the_way(d, n, t)[:, :1], "shape"),
+        (lambda d, n, t: on_the_way(d, n, t) * 0.9, "straight road"),
+        (lambda d, n, t: 1, "Return a tensor"),
+    ],
+)
+def test_add_noise(answer, says):
+    verdict = check.add_noise(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.add_noise(on_the_way).passed
+    assert check.add_noise(flow.add_noise).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda a, b, s: b + s * (b - a), "Begin at the one without"),
+        (lambda a, b, s: a + s * b, "difference"),
+        (lambda a, b, s: a + s * (b - a) * 0.5, "With scale 1"),
+        (lambda a, b, s: 1, "Return one direction"),
+    ],
+)
+def test_guidance(answer, says):
+    verdict = check.guidance(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.guidance(flow.guided).passed
+
+
+def walk(velocity, noise, times, sign=1, late=False, skip=0):
+    places = noise
+    for i in range(skip, len(times) - 1):
+        now, then = times[i], times[i + 1]
+        asked = then if late else now
+        places = places + sign * (then - now) * velocity(places, asked.expand(len(places)))
+    return places
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda v, n, t: walk(v, n, t, sign=-1), "walk away"),
+        (lambda v, n, t: walk(v, n, t, late=True), "at which a piece begins"),
+        (lambda v, n, t: walk(v, n, t, skip=1), "3 pieces"),
+        (lambda v, n, t: [walk(v, n, t)], "last places only"),
+    ],
+)
+def test_sampler(answer, says):
+    verdict = check.sampler(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.sampler(walk).passed
+    assert check.sampler(lambda v, n, t: flow.euler(v, n, t)[-1]).passed
+
+
+def test_an_empty_exercise_waits():
+    assert check.add_noise(lambda *_: ...).passed is None
+    assert check.guidance(lambda *_: ...).passed is None
+    assert check.sampler(lambda *_: ...).passed is None
