@@ -8,7 +8,7 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from safetensors import safe_open
 from torch.testing import assert_close
 
-from course_lib import faces, text
+from course_lib import faces, judge, text
 from course_lib import latent_diffusion as ld
 from course_lib.latent_diffusion import painting, pipeline
 
@@ -80,6 +80,9 @@ def test_decibels_of_a_known_error(autoencoder, known, monkeypatch):
 
 def test_an_autoencoder_learns(known):
     recipe = ld.AutoencoderRecipe(batch_size=8, learning_rate=3e-3)
+    judge.network._load.cache_clear()
+    with torch.inference_mode():
+        judge.load()  # as others may leave it: no gradient may pass through that one
     plan = ld.build(known, recipe, channels=(8, 16, 16))
     history = plan.fit(8 * 30, progress=False)
     losses = history.losses["loss"]
@@ -88,12 +91,13 @@ def test_an_autoencoder_learns(known):
 
 def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):
     sizes = {"autoencoder": autoencoder, "encoder": encoder, "channels": (16, 32)}
+    fit = {"progress": False, "pictures": None, "watch": None}
     recipe = ld.Recipe(batch_size=16, unet_rate=3e-3)
     whole = ld.build_painter(known, recipe, **sizes)
-    losses = whole.fit(16 * 24, progress=False).losses["loss"]
+    losses = whole.fit(16 * 24, **fit).losses["loss"]
     assert sum(losses[-6:]) < 0.95 * sum(losses[:6])
-    ld.build_painter(known, recipe, **sizes).fit(16 * 5, progress=False, folder=tmp_path)
-    again = ld.build_painter(known, recipe, **sizes).fit(16 * 8, progress=False, folder=tmp_path)
+    ld.build_painter(known, recipe, **sizes).fit(16 * 5, folder=tmp_path, **fit)
+    again = ld.build_painter(known, recipe, **sizes).fit(16 * 8, folder=tmp_path, **fit)
     assert again.steps == 8
     assert again.losses["loss"][:5] == pytest.approx(losses[:5], rel=0.2)
 

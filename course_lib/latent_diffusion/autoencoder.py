@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib import faces, judge, training
+from course_lib import faces, judge, pretrained, training
 
 WEIGHTS = "faces-autoencoder"  # the committed one
 SHRINKS = 4  # pixels of a side that become one place of the latents
@@ -148,8 +148,11 @@ def build(
 
 
 def strokes() -> Callable[[Tensor], list[Tensor]]:
-    """What the judge's first two stages see, to compare pictures by; it does not learn."""
-    eye = judge.load().requires_grad_(False)
+    """What the judge's first two stages see, to compare pictures by; it does not learn.
+
+    A judge of its own: the one that all share may have been loaded where no gradients are kept.
+    """
+    eye = pretrained.load("judge", judge.Judge).requires_grad_(False)
 
     def look(images: Tensor) -> list[Tensor]:
         edges = eye.stages["edges"](images)
