@@ -1,5 +1,7 @@
 """Lesson 5: diffusion, first in the plane, then on the latents of faces, told by words."""
 
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
 from course_lib.latent_diffusion import flow, plane
 from course_lib.latent_diffusion.autoencoder import (
     AutoencoderRecipe,
@@ -16,11 +18,13 @@ from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of
 
 __all__ = [
     "PRESETS",
+    "AutoencoderKL",
     "AutoencoderRecipe",
     "Latents",
     "Painter",
     "PlaneFlow",
     "Recipe",
+    "UNet2DConditionModel",
     "autoencoder_step",
     "build",
     "build_painter",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -41,17 +42,24 @@ def new_autoencoder(
     Images (B, 3, S, S) in [-1, 1] to latents (B, 4, S / 4, S / 4) and back. channels: at the
     picture's size, at half of it and at a quarter.
     """
-    return AutoencoderKL(
-        block_out_channels=channels,
-        down_block_types=("DownEncoderBlock2D",) * len(channels),
-        up_block_types=("UpDecoderBlock2D",) * len(channels),
-        latent_channels=latent_channels,
-        layers_per_block=layers,
-        norm_num_groups=8,
-        mid_block_add_attention=False,
-        sample_size=64,
-        scaling_factor=1.0,
-    )
+    return AutoencoderKL(**config_of(channels, layers, latent_channels))
+
+
+def config_of(
+    channels: Sequence[int], layers: int = 1, latent_channels: int = CHANNELS
+) -> dict[str, Any]:
+    """What `new_autoencoder` gives to diffusers' class."""
+    return {
+        "block_out_channels": list(channels),
+        "down_block_types": ["DownEncoderBlock2D"] * len(channels),
+        "up_block_types": ["UpDecoderBlock2D"] * len(channels),
+        "latent_channels": latent_channels,
+        "layers_per_block": layers,
+        "norm_num_groups": 8,
+        "mid_block_add_attention": False,
+        "sample_size": 64,
+        "scaling_factor": 1.0,
+    }
 
 
 def autoencoder_step(
@@ -137,7 +145,7 @@ def build(
         recipe=recipe,
         keep={"autoencoder": autoencoder, "average": average, "optimiser": prepared},
         result=result,
-        config={"channels": list(channels)},
+        config=config_of(channels),
         accelerator=accelerator,
         seed=seed,
         flip=recipe.flip,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from course_lib import faces, pretrained, text, training
 from course_lib.latent_diffusion import autoencoder as compressor
-from course_lib.latent_diffusion.autoencoder import AutoencoderRecipe, new_autoencoder
+from course_lib.latent_diffusion.autoencoder import AutoencoderRecipe
 from course_lib.latent_diffusion.painting import Painter, padded
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
 
@@ -74,7 +74,7 @@ def build_painter(
     autoencoder, encoder: of pictures and of words, the course's own by default; they do not change.
     """
     recipe = recipe or Recipe()
-    autoencoder = autoencoder or pretrained.load(compressor.WEIGHTS, new_autoencoder)
+    autoencoder = autoencoder or pretrained.load(compressor.WEIGHTS, AutoencoderKL)
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
     encoder = (encoder or text.load()).to(device)
