@@ -16,8 +16,7 @@ from torch.nn import functional as F
 from course_lib import faces, judge, pretrained, training
 
 WEIGHTS = "faces-autoencoder"  # the committed one
-SHRINKS = 4  # pixels of a side that become one place of the latents
-CHANNELS = 4  # numbers at each place
+CHANNELS = 4  # numbers at each place of the latents
 
 
 @dataclass(frozen=True)
@@ -34,27 +33,23 @@ class AutoencoderRecipe:
     flip: bool = True
 
 
-def new_autoencoder(
-    channels: tuple[int, ...] = (32, 64, 64), layers: int = 1, latent_channels: int = CHANNELS
-) -> AutoencoderKL:
+def new_autoencoder(channels: Sequence[int] = (32, 64, 64)) -> AutoencoderKL:
     """diffusers' autoencoder as Stable Diffusion's, but small.
 
     Images (B, 3, S, S) in [-1, 1] to latents (B, 4, S / 4, S / 4) and back. channels: at the
     picture's size, at half of it and at a quarter.
     """
-    return AutoencoderKL(**config_of(channels, layers, latent_channels))
+    return AutoencoderKL(**config_of(channels))
 
 
-def config_of(
-    channels: Sequence[int], layers: int = 1, latent_channels: int = CHANNELS
-) -> dict[str, Any]:
+def config_of(channels: Sequence[int]) -> dict[str, Any]:
     """What `new_autoencoder` gives to diffusers' class."""
     return {
         "block_out_channels": list(channels),
         "down_block_types": ["DownEncoderBlock2D"] * len(channels),
         "up_block_types": ["UpDecoderBlock2D"] * len(channels),
-        "latent_channels": latent_channels,
-        "layers_per_block": layers,
+        "latent_channels": CHANNELS,
+        "layers_per_block": 1,
         "norm_num_groups": 8,
         "mid_block_add_attention": False,
         "sample_size": 64,

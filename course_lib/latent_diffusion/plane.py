@@ -15,7 +15,10 @@ WAVES = 4  # sines and cosines that tell the network the time
 
 
 class Velocity(nn.Module):
-    """Places (B, 2) and times (B,) in 0…1 → directions (B, 2). As large as lesson 1's G and D."""
+    """Places (B, 2) and times (B,) in 0…1 → directions (B, 2).
+
+    A quarter more weights than lesson 1's G and D have together.
+    """
 
     def __init__(self, width: int = 48):
         super().__init__()

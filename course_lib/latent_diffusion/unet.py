@@ -26,7 +26,6 @@ def new_unet(
     channels: tuple[int, ...] = (64, 128, 128),
     words: int = 128,
     pooled: bool = True,
-    latent_channels: int = CHANNELS,
 ) -> UNet2DConditionModel:
     """diffusers' U-Net as Stable Diffusion's, but small, for latents (B, 4, 16, 16).
 
@@ -37,8 +36,8 @@ def new_unet(
     more = {"addition_embed_type": "text", "addition_embed_type_num_heads": 8} if pooled else {}
     unet = UNet2DConditionModel(
         sample_size=16,
-        in_channels=latent_channels,
-        out_channels=latent_channels,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         block_out_channels=channels,
         layers_per_block=1,
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * looks),
