@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -65,7 +66,8 @@ def main(
     """The AI painting course from a terminal."""
 
 
-NAME_HELP = f"What to train: {', '.join(rooms())}."
+SHORT = {"diffusion": "latent_diffusion"}  # a shorter name of a room
+NAME_HELP = f"What to train: {', '.join([*SHORT, *rooms()])}."
 PRESET_HELP = (
     "The settings that the other options then change. An unknown name lists those there are; "
     "without one the first is taken."
@@ -122,47 +124,55 @@ def train(
     Ctrl-C, or SIGTERM from a cluster, ends it in order: what is done is saved.
     """
     with _told_not_traced():
-        stopped = _train(SimpleNamespace(**context.params), _as_typed(context))
+        asked = SimpleNamespace(**context.params | {"name": SHORT.get(name, name)})
+        stopped = _train(asked, _as_typed(context))
     if stopped == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
 
-MODELS = {"gan": "conditional_gan"}  # what `course paint` knows → its room
+MODELS = {"gan": "conditional_gan", "diffusion": "latent_diffusion"}  # who paints → its room
 MODEL_HELP = f"Who paints: {', '.join(MODELS)}."
 PROMPT_HELP = (
     'What to paint, in English or Chinese: "red eyes, long blue hair", "红眼睛，蓝色长发".'
 )
+STEPS_HELP = "Looks of the diffusion model, from noise to picture. Default: 10."
+GUIDANCE_HELP = "How much it minds the words: 1 as it has learnt, more exaggerates. Default: 3."
+SIZE_HELP = "Pixels of a side, a multiple of 8; the diffusion model only. Default: 64."
 
 
 @app.command()
 def paint(
+    context: typer.Context,
     prompt: Annotated[str, typer.Argument(help=PROMPT_HELP)],
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "gan",
     number: Annotated[int, typer.Option("-n", min=1, max=1024, help="Faces to paint.")] = 16,
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture.")] = Path("painting.png"),
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    steps: Annotated[int | None, typer.Option(help=STEPS_HELP)] = None,
+    guidance: Annotated[float | None, typer.Option(help=GUIDANCE_HELP)] = None,
+    size: Annotated[int | None, typer.Option(help=SIZE_HELP)] = None,
     attributes: Annotated[
         bool, typer.Option("--attributes", help="Print what the judge sees in each face.")
     ] = False,
 ) -> None:
     """Paint faces as a prompt says, into one picture."""
     with _told_not_traced():
-        _paint(prompt, model, number, out, seed, attributes)
+        _paint(SimpleNamespace(**context.params))
 
 
-def _paint(prompt: str, model: str, number: int, out: Path, seed: int, attributes: bool) -> None:
-    if model not in MODELS:
-        raise CourseError(f"there is no model {model!r}; known: {', '.join(MODELS)}")
+def _paint(asked: SimpleNamespace) -> None:
     form = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
-    if out.suffix.lower() not in form:
-        raise CourseError(f"{out} names no picture: end it with {', '.join(form)}")
+    if asked.model not in MODELS:
+        raise CourseError(f"there is no model {asked.model!r}; known: {', '.join(MODELS)}")
+    if asked.out.suffix.lower() not in form:
+        raise CourseError(f"{asked.out} names no picture: end it with {', '.join(form)}")
     from PIL import Image
 
     from course_lib import judge, pretrained, text
     from course_lib.files import atomic
     from course_lib.pixels import image_grid
 
-    room = importlib.import_module(f"course_lib.{MODELS[model]}")
+    room = importlib.import_module(f"course_lib.{MODELS[asked.model]}")
     weights = next(preset.weights for preset in room.PRESETS.values() if preset.weights)
     took = pretrained.describe(weights)["training"]
     typer.echo(
@@ -170,17 +180,37 @@ def _paint(prompt: str, model: str, number: int, out: Path, seed: int, attribute
         f"({took['device']}), {took['command']}"
     )
     painter = room.Painter()
-    for line in text.remarks(painter.encoder.understand(prompt)):
+    for line in text.remarks(painter.encoder.understand(asked.prompt)):
         typer.echo(line)
-    images = painter([prompt] * number, seed)
-    with atomic(out) as temporary:
-        Image.fromarray(image_grid(images)).save(temporary, format=form[out.suffix.lower()])
-    if attributes:
-        verdicts = text.verdicts(images, prompt)
+    with _painting(asked) as options:
+        images = painter([asked.prompt] * asked.number, asked.seed, **options)
+    with atomic(asked.out) as temporary:
+        Image.fromarray(image_grid(images)).save(temporary, format=form[asked.out.suffix.lower()])
+    if asked.attributes:
+        verdicts = text.verdicts(images, asked.prompt)
         for i, (names, verdict) in enumerate(zip(judge.read(images).names, verdicts, strict=True)):
             seen = ", ".join(f"{name} {value}" for name, value in names.items())
             typer.echo(f"{i + 1}: {text.summary(verdict)}{' | ' if verdict else ''}{seen}")
-    typer.echo(f"{number} faces: {out}")
+    typer.echo(f"{asked.number} faces: {asked.out}")
+
+
+@contextmanager
+def _painting(asked: SimpleNamespace) -> Iterator[dict[str, Any]]:
+    """The painter's options, with a bar of its steps where there is a terminal to draw it in."""
+    names = ("steps", "guidance", "size")
+    options = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
+    if asked.model == "gan":
+        if options:
+            raise CourseError(f"the GAN paints in one step: it has no --{next(iter(options))}")
+        yield {}
+        return
+    from tqdm import tqdm
+
+    from course_lib.latent_diffusion.painting import STEPS
+
+    looks = asked.number * options.get("steps", STEPS)
+    with tqdm(total=looks, unit="look", leave=False, disable=not sys.stderr.isatty()) as bar:
+        yield options | {"watch": bar.update}
 
 
 def _train(asked: SimpleNamespace, command: str) -> str:
@@ -244,8 +274,10 @@ def _as_typed(context: typer.Context) -> str:
 
 def _preset(name: str, preset: str | None) -> tuple[ModuleType, str, Preset]:
     """The room of that name, and its preset; without a name its first one."""
-    if name not in rooms():
-        raise CourseError(f"there is nothing to train named {name!r}; known: {', '.join(rooms())}")
+    known = [*SHORT, *rooms()]
+    if name not in known:
+        raise CourseError(f"there is nothing to train named {name!r}; known: {', '.join(known)}")
+    name = SHORT.get(name, name)
     room = importlib.import_module(f"course_lib.{name}")
     preset = preset or next(iter(room.PRESETS))
     if preset not in room.PRESETS:
@@ -314,27 +346,30 @@ def _finish(
     kind = type(network).__name__
     name, folder = (weights, None) if weights else (kind.lower(), out)
     given = Path(source)
-    path = pretrained.save(
-        name,
-        network,
-        config=plan.config,
-        training={
+    about = {
+        "training": {
             "data": given.name if given.exists() else source,  # no path of this machine
             **plan.took(history),
             **(plan.figures(network) if weights else {}),
             "command": command,
         },
-        film=pretrained.choose_moments(history.snapshots) if weights else [],
-        folder=folder,
-    )
+        "film": pretrained.choose_moments(history.snapshots) if weights else [],
+        "folder": folder,
+    }
+    where = "" if weights else f', "{out.as_posix()}"'
+    if plan.write:
+        path = pretrained.save_folder(name, partial(plan.write, network), **about)
+        again = f'{room}.load_painter("{name}"{where})'
+    else:
+        path = pretrained.save(name, network, config=plan.config, **about)
+        again = f'pretrained.load("{name}", {room}.{kind}{where})'
     typer.echo(f"{history.images:,} pictures in {history.seconds / 60:.1f} minutes")
     if history.stopped:
         typer.echo(f"Stopped: {history.stopped}. The same command with more --minutes goes on.")
     typer.echo(f"{name:10} {path}")
     if history.snapshots:
         typer.echo(f"pictures   {out / 'pictures'}")
-    where = "" if weights else f', "{out.as_posix()}"'
-    typer.echo(f'in Python  pretrained.load("{name}", {room}.{kind}{where})')
+    typer.echo(f"in Python  {again}")
 
 
 def _reports(images: int, board: Callable[[History], None] | None) -> Callable[[History], None]:

@@ -141,11 +141,13 @@ def save_folder(
     write: Callable[[Path], Any],
     *,
     training: Mapping[str, Any],
+    film: Sequence[Snapshot] = (),
     folder: str | Path | None = None,
 ) -> Path:
     """Let `write` fill a folder of that name, such as a diffusers pipeline's, and note all hashes.
 
-    It is filled under another name and put in the place of the one before when it is whole.
+    The folder is filled under another name and put in the place of the one before when it is whole;
+    the film stands beside it.
     PretrainedError when the course's own would get a file of more than 16 MiB.
     """
     largest = None if folder else LARGEST_FILE
@@ -167,7 +169,10 @@ def save_folder(
         path.rename(old)
     new.rename(path)
     shutil.rmtree(old, ignore_errors=True)
-    _note(parent, name, {"folder": name, "files": hashes, "training": dict(training)})
+    about = {"folder": name, "files": hashes, "training": dict(training)}
+    if film:
+        about["film"] = _save_film(film, parent / f"{name}-film.webp")
+    _note(parent, name, about)
     return path
 
 

@@ -232,7 +232,10 @@ def test_help_names_what_can_be_trained():
 
 def test_what_cannot_be_trained():
     said = course("train", "cyclops", status=1)
-    assert f"there is nothing to train named 'cyclops'; known: {', '.join(cli.rooms())}" in said
+    assert (
+        f"there is nothing to train named 'cyclops'; known: diffusion, {', '.join(cli.rooms())}"
+        in said
+    )
 
 
 def test_rooms_are_found_however_presets_are_written():

@@ -1,6 +1,7 @@
 """Autoencoder, painter and pipeline of lesson 5, untrained and tiny."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from safetensors import safe_open
 from torch.testing import assert_close
 
-from course_lib import faces, judge, text
+from course_lib import faces, judge, pretrained, text
 from course_lib import latent_diffusion as ld
+from course_lib.errors import CourseError
 from course_lib.latent_diffusion import painting, pipeline
 
 PROMPTS = ["red eyes, blue hair", "红眼睛，蓝色头发", "", "purplish 🎨 tuba, green hair"]
@@ -208,3 +210,79 @@ def test_older_transformers_find_the_text_model_s_weights(assembled, tmp_path):
     assert words == text.load().words
     index = json.loads((tmp_path / "model_index.json").read_text(encoding="utf-8"))
     assert index["_class_name"] == "StableDiffusionPipeline"
+
+
+# Into the U-Net while it paints
+
+
+def test_looks_are_shares_of_the_tokens_and_leave_the_painter_as_it_was(unet, autoencoder, encoder):
+    painter = ld.Painter(unet, autoencoder, encoder)
+    before = painter(["red eyes"], seed=3, steps=2)
+    words, maps, latents = ld.looks(painter, "red eyes", number=2, seed=3, steps=2)
+    assert words == ["[CLS]", "red", "eyes", "[SEP]"]
+    assert maps.shape == (text.LENGTH, 16, 16)
+    assert_close(maps.sum(0), torch.ones(16, 16), rtol=0, atol=1e-4)
+    assert latents.shape == (2, 4, 16, 16)
+    assert not any("get_attention_scores" in vars(m) for m in unet.modules())
+    assert_close(painter(["red eyes"], seed=3, steps=2), before)
+
+
+def test_the_guess_is_where_the_road_ends(unet, autoencoder, encoder):
+    painter = ld.Painter(unet, autoencoder, encoder)
+    states, _ = painter.states(["red eyes"])
+    place = painter.noise(1, 5)
+    answer = unet(place, torch.tensor([600.0]), states).sample.detach()
+    assert_close(ld.guess(painter, place, 0.6, states), place - 0.6 * answer)
+
+
+def test_filled_up_with_the_end_of_the_sentence(encoder):
+    rows = painting.padded(encoder, ["red eyes", ""])
+    assert rows.shape == (2, text.LENGTH)
+    assert rows[0].tolist().count(encoder.end) == text.LENGTH - 3
+    assert (painting.padded(encoder, [""], "[PAD]") == text.PAD).sum() == text.LENGTH - 2
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        ("red eyes", {}, "a list of texts"),
+        ([3], {}, "a list of texts"),
+        ([], {}, "no prompt"),
+        (["red eyes"], {"steps": 0}, "steps is 0; choose a whole number from 1"),
+        (["red eyes"], {"steps": 2.5}, "steps is 2.5"),
+        (["red eyes"], {"guidance": -1.0}, "guidance is -1.0; choose 0 or more"),
+        (["red eyes"], {"guidance": float("nan")}, "guidance is nan"),
+        (["red eyes"], {"size": 60}, "size is 60; choose a multiple of 8"),
+    ],
+)
+def test_bad_calls_say_what_to_do(unet, autoencoder, encoder, prompts, options, message):
+    with pytest.raises(CourseError, match=re.escape(message)):
+        ld.Painter(unet, autoencoder, encoder)(prompts, **options)
+
+
+def test_other_sizes_and_a_watch(unet, autoencoder, encoder):
+    seen = []
+    images = ld.Painter(unet, autoencoder, encoder)(
+        ["red eyes", ""], steps=2, size=96, watch=seen.append
+    )
+    assert images.shape == (2, 3, 96, 96)
+    assert seen == [2, 2]
+
+
+def test_a_training_s_folder_paints_again(unet, autoencoder, encoder, tmp_path):
+    pipe = pipeline.assemble(unet, autoencoder, encoder)
+    pretrained.save_folder(
+        "small", lambda folder: ld.save(pipe, folder), training={}, folder=tmp_path
+    )
+    one = ld.load_painter("small", tmp_path)(["red eyes"], seed=1, steps=2)
+    two = ld.Painter(unet, autoencoder, encoder)(["red eyes"], seed=1, steps=2)
+    assert (one - two).abs().max() < 0.02  # 16 bits a weight
+    assert isinstance(ld.load("small", tmp_path), StableDiffusionPipeline)
+    part = tmp_path / "small" / "unet" / "config.json"
+    part.write_text(part.read_text().replace("16", "17", 1))
+    for load in (ld.load, ld.load_painter):
+        with pytest.raises(pretrained.PretrainedError, match="damaged or was changed"):
+            load("small", tmp_path)
+    part.unlink()
+    with pytest.raises(pretrained.PretrainedError, match="missing"):
+        ld.load("small", tmp_path)

@@ -29,7 +29,7 @@ MOST_LINES = 30
 MOST_BYTES = 2 * 2**20
 FEWEST_EXERCISES = 3
 
-TITLE = re.compile(r"# (\d+) · (.+)")
+TITLE = re.compile(r"# (\d+[a-z]?) · (.+)")
 EXERCISE = re.compile(r"\*\*Exercise (\d+)\.(\d+)\*\* ★+ \(\d+ min\)\.")
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.+?)\n```\n", re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\]])*)\]\(([^)\s]+)\)")
@@ -64,6 +64,18 @@ class Lesson:
     @property
     def number(self) -> int:
         return int(self.path.name[:2])
+
+    @property
+    def label(self) -> str:
+        """Its number, with a letter where a lesson has parts: "5a"."""
+        return self.path.stem.split("_")[0].lstrip("0")
+
+    @property
+    def first(self) -> int:
+        """The number of its first exercise: the parts of a lesson are counted through."""
+        parts = [Lesson(path, self.root) for path in notebooks.lessons(self.root)]
+        earlier = [one for one in parts if one.number == self.number and one.path < self.path]
+        return 1 + sum(len(one.exercises) for one in earlier)
 
     @property
     def title(self) -> str:
@@ -151,8 +163,8 @@ def opens_like_the_others(lesson: Lesson) -> Iterator[str]:
     header, setup, imports = lesson.notebook.cells[:3]
 
     title = TITLE.match(header.source)
-    if not title or int(title[1]) != lesson.number:
-        yield f"the title is not `# {lesson.number} · …`"
+    if not title or title[1] != lesson.label:
+        yield f"the title is not `# {lesson.label} · …`"
     places = [header.source.find(heading) for heading in HEADINGS]
     if -1 in places or places != sorted(places):
         yield f"the header lacks one of {', '.join(HEADINGS)}, or their order"
@@ -204,7 +216,7 @@ def exercises_are_whole(lesson: Lesson) -> Iterator[str]:
     if len(lesson.exercises) != sum("exercise" in tags(cell) for cell in lesson.code):
         yield "every cell tagged `exercise` follows a text that starts with **Exercise"
 
-    for k, i in enumerate(lesson.exercises, 1):
+    for k, i in enumerate(lesson.exercises, lesson.first):
         task, stub, solution = lesson.notebook.cells[i : i + 3]
         name = f"exercise {lesson.number}.{k}"
         heading = EXERCISE.match(task.source)

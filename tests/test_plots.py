@@ -226,3 +226,36 @@ def test_source_is_what_runs(monkeypatch):
 def test_colours_are_told_apart():
     assert len(set(plots.PALETTE)) == len(plots.PALETTE)
     assert plots.REAL != plots.FAKE
+
+
+# --- Lesson 5's diagrams ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [(64, 128, 128), (16, 32)])
+def test_the_u_has_a_box_for_each_block_and_says_where_words_enter(shown, channels):
+    from course_lib import latent_diffusion
+
+    plots.show_unet(latent_diffusion.new_unet(channels))
+    words = [text.get_text() for text in shown[0].axes[0].texts]
+    assert sum("ch." in one for one in words) == 2 * len(channels) + 1
+    assert words.count("looks at words") == 2 * len(channels) - 1
+    assert any("128 numbers for each token" in one for one in words)
+
+
+def test_looks_are_drawn_over_the_picture(shown):
+    plots.show_looks(torch.zeros(3, 64, 64), ["red", "eyes"], torch.rand(2, 16, 16))
+    assert [axes.get_title() for axes in shown[0].axes] == ["painted", "red", "eyes"]
+
+
+def test_the_flow_names_every_arrow(shown):
+    states, latents = torch.randn(64, 128), torch.randn(4, 16, 16)
+    names = ["tokenizer", "text encoder", "10 steps", "decoder"]
+    image = torch.zeros(3, 64, 64)
+    plots.show_flow("red eyes", ["red", "eyes"], states, latents, latents, image, names)
+    words = " ".join(text.get_text() for text in shown[0].axes[0].texts)
+    assert all(name in words for name in names)
+
+
+def test_ways_may_have_words_above(shown):
+    plots.show_way([torch.randn(20, 2)] * 2, ["1 step", "2 steps"])
+    assert [axes.get_title() for axes in shown[0].axes] == ["1 step", "2 steps"]

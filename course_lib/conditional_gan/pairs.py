@@ -32,8 +32,7 @@ class Told:
     ):
         if apart:
             faces.Captioned(known, encode)  # refuses faces that nobody has described
-            rows = enumerate(known.attributes)
-            known = known[[i for i, row in rows if not faces.held_apart(row)]]
+            known = faces.without_apart(known)
         self.captioned = faces.Captioned(known, encode)
         self.known, self.encode, self.seed, self.epoch = known, encode, seed, 0
 

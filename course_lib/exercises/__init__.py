@@ -15,4 +15,12 @@ from course_lib.exercises.lesson_2 import (
 )
 from course_lib.exercises.lesson_3 import discriminator_step, generator_step, moving_average, walk
 from course_lib.exercises.lesson_4 import matching_loss, misfit, retrieve
-from course_lib.exercises.lesson_5 import add_noise, guidance, sampler
+from course_lib.exercises.lesson_5 import (
+    add_noise,
+    decibels,
+    guidance,
+    image_to_image,
+    inpainting,
+    sampler,
+    swap_scheduler,
+)

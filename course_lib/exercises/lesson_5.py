@@ -1,10 +1,11 @@
-"""Lesson 5's exercises: noise on the way, guidance, and another sampler."""
+"""Lesson 5's exercises: into noise and back, what is lost, guidance, and the pipeline."""
 
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 
+from course_lib import faces, judge
 from course_lib.exercises.frame import call, checker, kind, require
 
 
@@ -44,38 +45,6 @@ def add_noise(noisy: Callable) -> str:
 
 
 @checker("5.2")
-def guidance(guided: Callable) -> str:
-    """`guided(without, with_words, scale)`: the direction, further than the words say."""
-    without, told = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
-    for scale in (0.0, 1.0, 4.0):
-        answer = call(guided, without, told, scale)
-        require(
-            isinstance(answer, torch.Tensor) and answer.shape == without.shape,
-            f"Return one direction, {tuple(without.shape)}, not {kind(answer)}.",
-        )
-        right = without + scale * (told - without)
-        if torch.allclose(answer, right, atol=1e-4):
-            continue
-        require(
-            not torch.allclose(answer, told + scale * (told - without), atol=1e-4),
-            "You begin at the direction *with* words: then scale 0 would still be told. Begin at "
-            "the one without.",
-        )
-        require(
-            not torch.allclose(answer, without + scale * told, atol=1e-4),
-            "What is multiplied is the *difference* that the words make.",
-        )
-        require(False, f"With scale {scale:g} it should be {_says(scale)}.")
-    return "0 hears nothing, 1 hears, 4 exaggerates."
-
-
-def _says(scale: float) -> str:
-    return {0.0: "the direction without words", 1.0: "the direction with words"}.get(
-        scale, "four times as far from the one without as the one with words is"
-    )
-
-
-@checker("5.3")
 def sampler(walk: Callable) -> str:
     """`walk(velocity, noise, times)`: Euler's way from noise to data."""
     target = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
@@ -109,3 +78,164 @@ def sampler(walk: Callable) -> str:
     )
     require(torch.allclose(answer, target, atol=1e-4), "The walk does not end where it should.")
     return "Straight pieces, each in the direction asked for at its beginning."
+
+
+@checker("5.3")
+def decibels(measure: Callable) -> str:
+    """`measure(one, other)`: PSNR of images in [-1, 1], the mean over a batch."""
+    other = torch.rand(3, 3, 8, 8) - 0.5
+    off = torch.tensor([0.2, 0.02, 0.002]).view(-1, 1, 1, 1)  # 20, 40 and 60 dB
+    answer = call(measure, other + off, other)
+    number = torch.as_tensor(answer if answer is not None else torch.nan).float()
+    require(
+        number.numel() == 1, f"Return one number, the mean over the images, not {kind(answer)}."
+    )
+    value = number.item()
+    squares = (off.square().mean()).item()
+    pooled = 10 * torch.tensor(4 / squares).log10().item()
+
+    def near(wanted: float) -> bool:
+        return abs(value - wanted) < 0.05
+
+    require(
+        not near(40 - 20 * torch.tensor(2.0).log10().item()),
+        "Images run from −1 to 1: the range is 2, its square 4.",
+    )
+    require(not near(-40), "The sign: 10 · log₁₀(4 / mean square), and not of what is under it.")
+    require(not near(40 * 2.302585), "That is the natural logarithm; decibels take log₁₀.")
+    require(not near(20), "Ten times the logarithm of a ratio of *squares*.")
+    require(
+        not near(pooled),
+        "You take the mean square over all images: the worst one then decides alone. Take each "
+        "image's decibels first, then their mean.",
+    )
+    require(near(40), f"Three images that are 0.2, 0.02 and 0.002 off: 40 dB, not {value:.1f}.")
+    return "6 dB more is half the error; 20 dB more a tenth."
+
+
+@checker("5.4")
+def guidance(guided: Callable) -> str:
+    """`guided(without, with_words, scale)`: the direction, further than the words say."""
+    without, told = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
+    for scale in (0.0, 1.0, 4.0):
+        answer = call(guided, without, told, scale)
+        require(
+            isinstance(answer, torch.Tensor) and answer.shape == without.shape,
+            f"Return one direction, {tuple(without.shape)}, not {kind(answer)}.",
+        )
+        right = without + scale * (told - without)
+        if torch.allclose(answer, right, atol=1e-4):
+            continue
+        require(
+            not torch.allclose(answer, told + scale * (told - without), atol=1e-4),
+            "You begin at the direction *with* words: then scale 0 would still be told. Begin at "
+            "the one without.",
+        )
+        require(
+            not torch.allclose(answer, without + scale * told, atol=1e-4),
+            "What is multiplied is the *difference* that the words make.",
+        )
+        require(False, f"With scale {scale:g} it should be {_says(scale)}.")
+    return "0 hears nothing, 1 hears, 4 exaggerates."
+
+
+def _says(scale: float) -> str:
+    return {0.0: "the direction without words", 1.0: "the direction with words"}.get(
+        scale, "four times as far from the one without as the one with words is"
+    )
+
+
+@checker("5.5")
+def swap_scheduler(swapped: Callable, pipeline) -> str:
+    """`swapped(pipeline)`: a pipeline of the same networks that walks with UniPC."""
+    before = type(pipeline.scheduler).__name__
+    other = call(swapped, pipeline)
+    require(
+        hasattr(other, "unet") and hasattr(other, "scheduler"),
+        f"Return a pipeline, not {kind(other)}.",
+    )
+    require(
+        type(pipeline.scheduler).__name__ == before,
+        "You changed the pipeline that you were given: others still use it. Make another one of "
+        "its parts, with `from_pipe`.",
+    )
+    require(
+        other.unet is pipeline.unet,
+        "That is a copy of the U-Net, which fills the memory twice: `from_pipe` shares the parts.",
+    )
+    found = type(other.scheduler).__name__
+    require(found == "UniPCMultistepScheduler", f"It still walks with {found}.")
+    require(
+        other.scheduler.config.prediction_type == "flow_prediction"
+        and other.scheduler.config.use_flow_sigmas,
+        "The new scheduler does not know that this network names a direction of a flow, and would "
+        "take it for noise: make it with `from_config(pipeline.scheduler.config)`.",
+    )
+    return "The same networks, another walk: a scheduler has no weights."
+
+
+@checker("5.6")
+def image_to_image(repaint: Callable, pipeline) -> str:
+    """`repaint(pipeline, image, prompt, strength)`: an image painted anew, a part of the way."""
+    some = [face for face in _known() if face[1]["hair_color"] in ("brown", "black")][:3]
+    red, apart = 0, {}
+    for image, _ in some:
+        for strength in (0.3, 0.9):
+            answer = _picture(call(repaint, pipeline, image, "red hair", strength), image)
+            apart.setdefault(strength, []).append((answer - image).abs().mean().item())
+            red += strength == 0.9 and judge.read(answer).names[0]["hair_color"] == "red"
+    little, much = (sum(apart[strength]) / len(some) for strength in (0.3, 0.9))
+    require(
+        little < much,
+        "With strength 0.3 the picture changes as much as with 0.9: hand `strength` on.",
+    )
+    require(
+        little < 0.25,
+        f"With strength 0.3 a pixel changes by {little:.2f} on average: too much. Does diffusers "
+        "get your image in [0, 1]?",
+    )
+    require(red >= 2, f"With strength 0.9 and “red hair”, {red} of 3 have red hair.")
+    return f"strength 0.3 changes a pixel by {little:.2f} on average, 0.9 by {much:.2f}"
+
+
+@checker("5.7")
+def inpainting(new_eyes: Callable, pipeline) -> str:
+    """`new_eyes(pipeline, image, colour)`: eyes of another colour, and the rest as it was."""
+    some = [face for face in _known() if face[1]["eye_color"] in ("brown", "blue")][:3]
+    right = 0
+    for image, _ in some:
+        answer = _picture(call(new_eyes, pipeline, image, "green"), image)
+        outside = (answer - image).abs().mean(1)[0]
+        outside[22:46, 8:56] = 0  # a generous frame around any eyes
+        require(
+            outside.max() < 0.02,
+            "Something has changed far from the eyes. Put the old pixels back where the mask is 0: "
+            "`torch.where(mask.bool(), painted, image)`.",
+        )
+        right += judge.read(answer).names[0]["eye_color"] == "green"
+    require(
+        right >= 2,
+        f"{right} of 3 have green eyes by the judge. Is 1 in your mask where it may paint, and are "
+        "both eyes inside? strength=1.0 forgets what was there.",
+    )
+    return f"{right} of 3 have new eyes, and every other pixel is as it was"
+
+
+def _known() -> list[tuple[torch.Tensor, dict[str, str]]]:
+    """Held-out faces (1, 3, 64, 64) with open eyes, upright and without glasses."""
+    known = faces.load("held-out")[:200]
+    return [
+        (known[[i]].tensor(), row)
+        for i, row in enumerate(known.attributes)
+        if row["glasses"] == "no" and row["eye_color"] != "hidden"
+    ]
+
+
+def _picture(answer, image: torch.Tensor) -> torch.Tensor:
+    require(isinstance(answer, torch.Tensor), f"Return a tensor, not {kind(answer)}.")
+    require(
+        answer.shape == image.shape,
+        f"The picture is {tuple(answer.shape)}; it should be {tuple(image.shape)}.",
+    )
+    require(answer.min() < -0.05, "Nothing is below 0: bring it back to [-1, 1], as the image is.")
+    return answer.detach().float().cpu().clamp(-1, 1)

@@ -18,7 +18,7 @@ Nothing here imports PyTorch before a tensor is made: the processes that draw do
 """
 
 from course_lib.captions import captions
-from course_lib.faces.captioned import Captioned, fits, held_apart
+from course_lib.faces.captioned import Captioned, fits, held_apart, without_apart
 from course_lib.faces.checks import FacesError, attribute_values
 from course_lib.faces.collected import from_folder, from_hub
 from course_lib.faces.drawing import render

@@ -8,11 +8,16 @@ from course_lib.latent_diffusion.autoencoder import (
     autoencoder_step,
     centre,
     decibels,
+    decode,
     give_back,
+    load_autoencoder,
     new_autoencoder,
+    psnr,
 )
 from course_lib.latent_diffusion.learning import PRESETS, Recipe, build, build_painter
-from course_lib.latent_diffusion.painting import Painter, paint_latents
+from course_lib.latent_diffusion.looking import guess, looks
+from course_lib.latent_diffusion.painting import Painter, load_painter, walk
+from course_lib.latent_diffusion.pipeline import assemble, load, save
 from course_lib.latent_diffusion.plane import PlaneFlow
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
 
@@ -25,17 +30,26 @@ __all__ = [
     "PlaneFlow",
     "Recipe",
     "UNet2DConditionModel",
+    "assemble",
     "autoencoder_step",
     "build",
     "build_painter",
     "centre",
     "decibels",
+    "decode",
     "diffusion_step",
     "flow",
     "give_back",
+    "guess",
     "latents_of",
+    "load",
+    "load_autoencoder",
+    "load_painter",
+    "looks",
     "new_autoencoder",
     "new_unet",
-    "paint_latents",
     "plane",
+    "psnr",
+    "save",
+    "walk",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,6 +41,11 @@ def new_autoencoder(channels: Sequence[int] = (32, 64, 64)) -> AutoencoderKL:
     picture's size, at half of it and at a quarter.
     """
     return AutoencoderKL(**config_of(channels))
+
+
+def load_autoencoder() -> AutoencoderKL:
+    """The committed one."""
+    return pretrained.load(WEIGHTS, AutoencoderKL)
 
 
 def config_of(channels: Sequence[int]) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def build(
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
     torch.manual_seed(training.derive(seed, "weights"))
-    autoencoder = new_autoencoder(channels).to(device, memory_format=torch.channels_last)
+    autoencoder = new_autoencoder(channels).to(device, memory_format=layout(device))
     average = training.EMA(autoencoder, recipe.average)
     optimiser = torch.optim.AdamW(
         autoencoder.parameters(), recipe.learning_rate, (0.9, 0.99), weight_decay=0.0,
@@ -132,7 +138,7 @@ def build(
     unseen = faces.load("held-out")
 
     def result() -> AutoencoderKL:
-        return average.network
+        return centre(deepcopy(average.network), data[:1000].tensor())
 
     return training.Training(
         step=step,
@@ -145,9 +151,18 @@ def build(
         seed=seed,
         flip=recipe.flip,
         schedule=training.one_cycle(warm=0.05),
-        watch=lambda: {"decibels": decibels(result(), unseen[:100].tensor().to(device))},
+        watch=lambda: {"decibels": decibels(average.network, unseen[:100].tensor())},
         figures=lambda network: {"decibels": round(decibels(network, unseen.tensor()), 2)},
     )
+
+
+def layout(device: torch.device) -> torch.memory_format:
+    """The order in which these networks keep their numbers in memory.
+
+    A GPU's convolutions want the channels last. On a CPU the backward pass of GroupNorm in 16 bits
+    takes ten times as long then (1.4 and 12.9 ms for 8 × 32 × 64 × 64, PyTorch 2.15).
+    """
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 def strokes() -> Callable[[Tensor], list[Tensor]]:
@@ -166,21 +181,32 @@ def strokes() -> Callable[[Tensor], list[Tensor]]:
 
 @torch.no_grad()
 def give_back(autoencoder: AutoencoderKL, images: Tensor, batch_size: int = 64) -> Tensor:
-    """Images (B, 3, S, S) through the bottleneck and back, without chance: the latents' means."""
+    """Images (B, 3, S, S) in [-1, 1] through the bottleneck and back, on the CPU.
+
+    Without chance: the latents' means.
+    """
     parts = images.to(autoencoder.device).split(batch_size)
-    return torch.cat(
-        [autoencoder.decode(autoencoder.encode(p).latent_dist.mode()).sample for p in parts]
-    )
+    return torch.cat([decode(autoencoder, autoencoder.encode(p).latent_dist.mode()) for p in parts])
 
 
-def decibels(autoencoder: AutoencoderKL, images: Tensor) -> float:
-    """PSNR: how little is lost, in decibels, the mean over images (B, 3, S, S) in [-1, 1].
+@torch.no_grad()
+def decode(autoencoder: AutoencoderKL, latents: Tensor, batch_size: int = 64) -> Tensor:
+    """Images (B, 3, S, S) in [-1, 1] of latents (B, 4, S / 4, S / 4), on the CPU."""
+    parts = latents.to(autoencoder.device).split(batch_size)
+    return torch.cat([autoencoder.decode(part).sample for part in parts]).clamp(-1, 1).cpu()
+
+
+def psnr(one: Tensor, other: Tensor) -> Tensor:
+    """How alike images (B, 3, S, S) in [-1, 1] are, in decibels, (B,).
 
     10 · log₁₀(range² / mean square), with values of a range of 2. 6 dB more is half the error.
     """
-    back = give_back(autoencoder, images).clamp(-1, 1).cpu()
-    squares = (back - images.cpu()).square().mean((1, 2, 3))
-    return (10 * (4 / squares).log10()).mean().item()
+    return 10 * (4 / (one - other).square().mean((1, 2, 3))).log10()
+
+
+def decibels(autoencoder: AutoencoderKL, images: Tensor) -> float:
+    """PSNR of what comes back, the mean over images (B, 3, S, S) in [-1, 1]."""
+    return psnr(give_back(autoencoder, images), images.cpu()).mean().item()
 
 
 @torch.no_grad()

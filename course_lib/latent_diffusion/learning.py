@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +11,11 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from course_lib import faces, pretrained, text, training
+from course_lib import captions, faces, text, training
 from course_lib.latent_diffusion import autoencoder as compressor
 from course_lib.latent_diffusion.autoencoder import AutoencoderRecipe
-from course_lib.latent_diffusion.painting import Painter, padded
+from course_lib.latent_diffusion.painting import WEIGHTS, Painter, padded
+from course_lib.latent_diffusion.pipeline import assemble, save
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
 
 # What is painted during a training, eight faces each.
@@ -28,16 +30,22 @@ WATCHED = [
 class Recipe:
     """What the painter's training is made of, apart from the data and the network's size."""
 
-    batch_size: int = 64
+    batch_size: int = 32
     unet_rate: float = 1e-3
     average: float = 0.999
     empty: float = 0.1
     contrast: float = 0.05
-    shift: float = 0.0
+    shift: float = 0.5
     pooled: bool = True
+    filler: str = "[SEP]"
 
 
 PRESETS = {
+    "faces": training.Preset(
+        "the course's painter, on the latents of its autoencoder", Recipe(),
+        400_000, data="drawn:20000", fit={"pictures_every": 500, "save_every": 250},
+        weights=WEIGHTS,
+    ),
     "autoencoder": training.Preset(
         "the course's autoencoder, an hour on a CPU with 16-bit floats", AutoencoderRecipe(),
         120_000, data="drawn:20000", fit={"pictures_every": 1000, "save_every": 500},
@@ -48,7 +56,7 @@ PRESETS = {
 
 def build(
     data: faces.Faces,
-    recipe: Recipe | AutoencoderRecipe = PRESETS["autoencoder"].recipe,
+    recipe: Recipe | AutoencoderRecipe = PRESETS["faces"].recipe,
     *,
     seed: int = 0,
     precision: str | None = None,
@@ -68,27 +76,33 @@ def build_painter(
     precision: str | None = None,
     autoencoder: AutoencoderKL | None = None,
     encoder: text.TextEncoder | None = None,
+    languages: Sequence[str] = captions.LANGUAGES,
 ) -> training.Training:
     """A painter of latents that learns from `data`, faces with attributes.
 
     autoencoder, encoder: of pictures and of words, the course's own by default; they do not change.
+    languages: of the captions.
     """
     recipe = recipe or Recipe()
-    autoencoder = autoencoder or pretrained.load(compressor.WEIGHTS, AutoencoderKL)
+    autoencoder = autoencoder or compressor.load_autoencoder()
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
     encoder = (encoder or text.load()).to(device)
+    data = faces.without_apart(data)
+    with accelerator.autocast():
+        latents = latents_of(autoencoder, data)
+    tokens = partial(padded, encoder, filler=recipe.filler)
+    told = Latents(data, latents, tokens, empty=recipe.empty, languages=languages, seed=seed)
     torch.manual_seed(training.derive(seed, "weights"))
-    unet = new_unet(channels, encoder.projection.out_features, recipe.pooled)
-    unet = unet.to(device, memory_format=torch.channels_last)
+    numbers, side = latents.shape[2], latents.shape[-1]
+    unet = new_unet(channels, encoder.projection.out_features, recipe.pooled, numbers, side)
+    unet = unet.to(device, memory_format=compressor.layout(device))
     average = training.EMA(unet, recipe.average)
     optimiser = torch.optim.AdamW(
         unet.parameters(), recipe.unet_rate, (0.9, 0.99), weight_decay=0.01,
         fused=device.type in ("cpu", "cuda"),
     )  # fmt: skip
     prepared = accelerator.prepare(optimiser)
-    latents = latents_of(autoencoder, data)
-    told = Latents(data, latents, partial(padded, encoder), empty=recipe.empty, seed=seed)
     step = partial(
         diffusion_step, unet, prepared, encode=partial(_states, encoder), contrast=recipe.contrast,
         shift=recipe.shift, backward=accelerator.backward, autocast=accelerator.autocast,
@@ -97,7 +111,12 @@ def build_painter(
     def result() -> UNet2DConditionModel:
         return average.network
 
-    painter = Painter(average.network, autoencoder, encoder)
+    painter = Painter(average.network, autoencoder, encoder, recipe.filler)
+
+    def paint(prompts: Sequence[str], seed: int) -> Tensor:
+        with accelerator.autocast():  # a look on the way may be a quick one
+            return painter(prompts, seed).float()
+
     return training.Training(
         step=step,
         data=told,
@@ -108,9 +127,10 @@ def build_painter(
         accelerator=accelerator,
         seed=seed,
         schedule=training.one_cycle(warm=0.05),
-        pictures=lambda: painter(WATCHED, seed=0),
-        watch=lambda: text.in_brief(text.follow(painter, 200)),
+        pictures=lambda: paint(WATCHED, 0),
+        watch=lambda: text.in_brief(text.follow(paint, 200)),
         figures=lambda _: {"obedience": text.in_brief(text.follow(painter))},
+        write=lambda unet, folder: save(assemble(unet, autoencoder, encoder), folder),
     )
 
 

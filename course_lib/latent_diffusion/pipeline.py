@@ -10,8 +10,9 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from course_lib import text
+from course_lib import pretrained, settings, text
 from course_lib.files import atomic
+from course_lib.latent_diffusion.painting import WEIGHTS
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -31,11 +32,11 @@ def scheduler() -> DPMSolverMultistepScheduler:
 
 
 def tokenizer(encoder: text.TextEncoder) -> BertTokenizer:
-    """transformers' own tokenizer with our words; unknown ones become [UNK]."""
+    """transformers' own tokenizer with our words; unknown ones become [UNK], see also `padded`."""
     from transformers import BertTokenizer
 
     ids = {word: i for i, word in enumerate(encoder.words)}
-    return BertTokenizer(vocab=ids, model_max_length=text.LENGTH)
+    return BertTokenizer(vocab=ids, model_max_length=text.LENGTH, pad_token="[SEP]")
 
 
 @torch.no_grad()
@@ -92,6 +93,20 @@ def save(pipeline: StableDiffusionPipeline, folder: str | Path) -> Path:
     with atomic(folder / "tokenizer" / "vocab.txt") as temporary:  # for older transformers
         temporary.write_text(words + "\n", encoding="utf-8")
     return folder
+
+
+def load(name: str = WEIGHTS, folder: str | Path | None = None) -> StableDiffusionPipeline:
+    """The course's own pipeline, or that of a training's `folder`, on `settings.device()`.
+
+    The same as diffusers' `DiffusionPipeline.from_pretrained`, after a look at the hashes.
+    PretrainedError when there is none of that name, or a file is missing or was changed.
+    """
+    from diffusers import StableDiffusionPipeline
+
+    path = pretrained.whole_folder(name, folder)
+    pipeline = StableDiffusionPipeline.from_pretrained(path, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(settings.device())
 
 
 def rewrite(path: Path, dtype: torch.dtype | None = None, prefix: str = "") -> None:

@@ -48,11 +48,15 @@ class PlaneFlow:
         with torch.random.fork_rng(devices=[]):  # leaves your own random numbers alone
             torch.manual_seed(seed)
             self.network = Velocity()
-        self.target = toy.ToyGAN(target).target
+        self.set_target(toy.ToyGAN(target).target)
         self.optimiser = torch.optim.Adam(self.network.parameters(), rate, fused=True)
         self.fixed_noise = torch.randn(200, 2, generator=self.rng)
-        self.fixed_real = self.target(200, torch.Generator().manual_seed(0))
         self.losses: list[float] = []
+
+    def set_target(self, target: toy.Target) -> None:
+        """From now on learn these points: (n, rng) → (n, 2)."""
+        self.target = target
+        self.fixed_real = target(200, torch.Generator().manual_seed(0))
 
     def step(self, rounds: int = 1) -> PlaneFlow:
         """Flow matching, whole: pick data, noise and a time; ask for the way; compare."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from typing import Any
@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from course_lib import captions, faces, text
 from course_lib.latent_diffusion import flow
@@ -26,18 +27,21 @@ def new_unet(
     channels: tuple[int, ...] = (64, 128, 128),
     words: int = 128,
     pooled: bool = True,
+    numbers: int = CHANNELS,
+    side: int = 16,
 ) -> UNet2DConditionModel:
-    """diffusers' U-Net as Stable Diffusion's, but small, for latents (B, 4, 16, 16).
+    """diffusers' U-Net as Stable Diffusion's, but small, for latents (B, numbers, side, side).
 
-    channels: at each size, 16, 8, 4. words: numbers of a token's vector. pooled: whether the words
-    are also summed up, for every place alike, beside the time; else they are looked at only.
+    channels: at each size, such as 16, 8, 4. words: numbers of a token's vector. pooled: whether
+    the words are also summed up, for every place alike, beside the time; else they are looked at
+    only.
     """
     looks = len(channels) - 1  # at all sizes but the largest
     more = {"addition_embed_type": "text", "addition_embed_type_num_heads": 8} if pooled else {}
     unet = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
+        sample_size=side,
+        in_channels=numbers,
+        out_channels=numbers,
         block_out_channels=channels,
         layers_per_block=1,
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * looks),
@@ -53,7 +57,7 @@ def new_unet(
 
 
 class Latents:
-    """Faces as latents, each with fresh captions in both languages; a `training.Data`.
+    """Faces as latents, each with fresh captions, in both languages or one; a `training.Data`.
 
     tensor(rows): latents (B, C, H, W) of the faces or of their mirror images, and tokens (B, T). A
     share of the captions is empty, so that the painter also learns to paint anything.
@@ -66,9 +70,10 @@ class Latents:
         tokens: Callable[[list[str]], Tensor],
         *,
         empty: float = 0.1,
+        languages: Sequence[str] = captions.LANGUAGES,
         seed: int = 0,
     ):
-        self.known, self.latents, self.tokens = known, latents, tokens
+        self.known, self.latents, self.tokens, self.languages = known, latents, tokens, languages
         self.empty, self.seed, self.epoch = empty, seed, 0
 
     def __len__(self) -> int:
@@ -95,7 +100,7 @@ class Latents:
         rng = random.Random(f"{self.seed} {i} {self.epoch} latents")
         if rng.random() < self.empty:
             return ""
-        language = rng.choice(captions.LANGUAGES)
+        language = rng.choice(self.languages)
         interest = rng.choice((captions.INTEREST, text.EVENLY))
         facts, figure = captions.choose(self.known.attributes[i], rng, interest)
         sentence = text.SAY[language](facts, figure[captions.LANGUAGES.index(language)], rng)
@@ -106,12 +111,15 @@ class Latents:
 def latents_of(autoencoder: AutoencoderKL, known: faces.Faces, batch_size: int = 64) -> Tensor:
     """Latents of faces and of their mirror images, 16 bits: (2, N, C, H, W)."""
     autoencoder.eval()
-    found = []
-    for start in range(0, len(known), batch_size):
+    found = None
+    for start in tqdm(range(0, len(known), batch_size), "latents", disable=None, leave=False):
         images = known[start : start + batch_size].tensor().to(autoencoder.device)
         both = torch.cat([images, images.flip(-1)])
-        found.append(autoencoder.encode(both).latent_dist.mode().cpu().half().unflatten(0, (2, -1)))
-    return torch.cat(found, 1)
+        part = autoencoder.encode(both).latent_dist.mode().unflatten(0, (2, -1))
+        if found is None:
+            found = torch.empty(2, len(known), *part.shape[2:], dtype=torch.float16)
+        found[:, start : start + part.shape[1]] = part
+    return found
 
 
 def diffusion_step(

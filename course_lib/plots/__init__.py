@@ -5,6 +5,7 @@ settings stay as they are; use `with plots.style(): …` for a figure of your ow
 Colours are Okabe and Ito's, which colour-blind readers can tell apart.
 """
 
+from course_lib.plots.diffusion import show_flow, show_looks, show_unet
 from course_lib.plots.figures import (
     BELIEF,
     BLUE,

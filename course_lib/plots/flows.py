@@ -11,7 +11,7 @@ from course_lib.plots.figures import FAKE, GREY, INK, NET, REAL, styled
 @styled
 def show_way(
     places: Sequence[torch.Tensor],
-    times: Sequence[float],
+    moments: Sequence[float | str],
     *,
     real: torch.Tensor | None = None,
     arrows: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None,
@@ -19,13 +19,13 @@ def show_way(
 ) -> None:
     """Draw points (N, 2) at some moments of their way, side by side.
 
-    real: the data, in the background. arrows: at each moment, places (M, 2) and where the network
-    sends what comes there (M, 2); drawn a seventh as long as they are.
+    moments: a time for each, or words. real: the data, in the background. arrows: at each moment,
+    places (M, 2) and where the network sends what comes there (M, 2), drawn a seventh as long.
     """
     figure, all_axes = plt.subplots(
         1, len(places), figsize=(2.35 * len(places), 2.9), squeeze=False
     )
-    for i, (axes, points, time) in enumerate(zip(all_axes[0], places, times, strict=True)):
+    for i, (axes, points, moment) in enumerate(zip(all_axes[0], places, moments, strict=True)):
         if real is not None:
             axes.scatter(*real.T, s=7, color=REAL, alpha=0.5, lw=0, label="data")
         if arrows is not None:
@@ -33,7 +33,8 @@ def show_way(
             axes.quiver(*arrows[i][0].T, *arrows[i][1].T, color=GREY, **where)
         axes.scatter(*points.T, s=9, color=FAKE, marker="D", ec="white", lw=0.2, label="points")
         lim = (-reach, reach)
-        axes.set(xlim=lim, ylim=lim, xticks=[], yticks=[], aspect="equal", title=f"t = {time:.2f}")
+        title = moment if isinstance(moment, str) else f"t = {moment:.2f}"
+        axes.set(xlim=lim, ylim=lim, xticks=[], yticks=[], aspect="equal", title=title)
         axes.spines[["top", "right"]].set_visible(True)
         axes.grid(False)
     handles, labels = all_axes[0, 0].get_legend_handles_labels()

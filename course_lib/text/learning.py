@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -65,13 +65,15 @@ def build(
     width: int = 128,
     layers: int = 3,
     heads: int = 4,
+    languages: Sequence[str] = captions.LANGUAGES,
     seed: int = 0,
     precision: str | None = None,
 ) -> training.Training:
     """A text encoder that learns what can be said of `data`, faces with attributes.
 
     The image encoder is the judge, which does not change, and a small network on top that does.
-    width, layers, heads: of `TextEncoder`. FacesError when what is drawn is not known.
+    width, layers, heads: of `TextEncoder`. languages: of the captions. FacesError when what is
+    drawn is not known.
     """
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
@@ -80,7 +82,7 @@ def build(
     clip = Clip(width=width, layers=layers, heads=heads, features=features.shape[1]).to(device)
     encoder, sight = clip.encoder, clip.sight
     sight.measure(features)
-    sayings = Sayings(data, features, encoder.tokens, seed=seed)
+    sayings = Sayings(data, features, encoder.tokens, languages, seed=seed)
     reader = Reader(width).to(device)
     networks = nn.ModuleDict({"clip": clip, "reader": reader})
     optimiser = torch.optim.AdamW(
@@ -187,10 +189,12 @@ class Sayings:
         known: faces.Faces,
         features: Tensor,
         encode: Callable[[list[str]], Tensor],
+        languages: Sequence[str] = captions.LANGUAGES,
         seed: int = 0,
     ):
         captioned = faces.Captioned(known, encode)  # refuses faces that nobody has described
         self.known, self.encode, self.seed, self.epoch = known, encode, seed, 0
+        self.languages = languages
         self.drawn = torch.from_numpy(captioned.drawn.astype(np.int64))
         self.features = features
         self.prints = captioned.fingerprint()
@@ -208,10 +212,11 @@ class Sayings:
 
     def tensor(self, indices: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of B faces: features (B, F); tokens (4B, T) and what they say (4B, A): an English and a
-        Chinese caption of each, then the same with something wrong; what is drawn (B, A).
+        Chinese caption of each, then the same with something wrong; what is drawn (B, A). Half as
+        many texts where there is one language only.
         """
         said = [self.say(int(i)) for i in indices]
-        texts = [one[kind] for kind in range(4) for one in said]
+        texts = [one[kind] for kind in range(2 * len(self.languages)) for one in said]
         facts = torch.tensor([in_numbers(facts) for _, facts in texts])
         rows = torch.as_tensor(indices)
         tokens = self.encode([text for text, _ in texts])
@@ -221,7 +226,8 @@ class Sayings:
         """Captions with their facts: one that is true in each language, then one that is not."""
         rng = random.Random(f"{self.seed} {i} {self.epoch} sayings")
         right, wrong = [], []
-        for place, language in enumerate(captions.LANGUAGES):
+        for language in self.languages:
+            place = captions.LANGUAGES.index(language)
             interest = rng.choice((captions.INTEREST, EVENLY))  # else rare facts are learnt last
             facts, figure = captions.choose(self.known.attributes[i], rng, interest)
             other = mistaken(facts, rng) if rng.random() < 0.5 else invented(rng)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -44,6 +45,8 @@ class Training:
     result: the network that all this is for, ready to use; called at the end.
     config: what builds that network again, for `pretrained.load`.
     figures: what else is worth knowing about the network, for the manifest.
+    write: fills a folder with the network and all that it needs, such as a pipeline's; without it
+        the weights become one file.
     """
 
     step: Step
@@ -59,6 +62,7 @@ class Training:
     pictures: Callable[[], Tensor] | None = None
     watch: Callable[[], Mapping[str, float]] | None = None
     figures: Callable[[nn.Module], Mapping[str, Any]] = lambda _: {}
+    write: Callable[[nn.Module, Path], Any] | None = None
 
     @property
     def together(self) -> int:

@@ -5,8 +5,9 @@ GitHub, a still of the same picture stands in its place.
 """
 
 from course_lib.widgets.canvas import draw_game
+from course_lib.widgets.duel import Duel
 from course_lib.widgets.easel import Easel
 from course_lib.widgets.playground import Playground
 from course_lib.widgets.scrubber import Scrubber, film
 
-__all__ = ["Easel", "Playground", "Scrubber", "draw_game", "film"]
+__all__ = ["Duel", "Easel", "Playground", "Scrubber", "draw_game", "film"]

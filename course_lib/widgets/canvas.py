@@ -90,16 +90,37 @@ def draw_plane(
         _draw_arrows(draw, fake, scene.pull.nan_to_num(0).numpy() * (1, -1), arrow)
     _paste_all(plane, _marker(FAKE, 4, 2.9), fake)
 
-    picture = Image.new("RGB", (size, size + HEADLINE * SCALE), "white")
-    picture.paste(plane, (0, HEADLINE * SCALE))
-    draw = ImageDraw.Draw(picture)
+    picture = _under_headline(plane, title, rounds)
     if outside := scene.outside():
+        draw = ImageDraw.Draw(picture)
         words = f"{outside} of {len(scene.fake)} forgeries lie outside this square"
         at = (8 * SCALE, 36 * SCALE)
         left, top, right, bottom = draw.textbbox(at, words, font=_font(12), anchor="lm")
         rim = 3 * SCALE
         draw.rectangle((left - rim, top - rim, right + rim, bottom + rim), "white")
         write(draw, at, words, colour=FAKE)
+    return picture
+
+
+def draw_walk(real, points, arrows, *, title: str, rounds: int) -> Image.Image:
+    """The plane of a diffusion model: points on their way, and where the network sends what comes.
+
+    real, points: (N, 2). arrows: places (M, 2) and the way each is sent (M, 2), drawn a fifth long.
+    """
+    size = PLANE * SCALE
+    plane = Image.new("RGB", (size, size), "#FAFAFA")
+    places, ways = (np.asarray(part, dtype=float) for part in arrows)
+    _draw_arrows(ImageDraw.Draw(plane), _on_plane(places), ways * (1, -1), 0.2)
+    _paste_all(plane, _marker(REAL, None, 2.6), _on_plane(real))
+    _paste_all(plane, _marker(FAKE, 4, 2.9), _on_plane(points))
+    return _under_headline(plane, title, rounds)
+
+
+def _under_headline(plane: Image.Image, title: str, rounds: int | None) -> Image.Image:
+    size = plane.width
+    picture = Image.new("RGB", (size, size + HEADLINE * SCALE), "white")
+    picture.paste(plane, (0, HEADLINE * SCALE))
+    draw = ImageDraw.Draw(picture)
     write(draw, (0, 11 * SCALE), title, size=13)
     if rounds is not None:
         write(draw, (size, 11 * SCALE), f"round {rounds}", "rm", size=13)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import html
 import threading
 import time
-from collections.abc import Callable
 
 import ipywidgets
 from torch import Tensor
@@ -14,41 +11,13 @@ from torch import Tensor
 from course_lib import toy
 from course_lib.widgets import canvas
 from course_lib.widgets.board import STEP, Board
+from course_lib.widgets.guard import guarded, in_turn
 from course_lib.widgets.still import WithStill, encode
 
 _TIP = "tooltip" if "tooltip" in ipywidgets.IntSlider.class_trait_names() else "description_tooltip"
 OWN = "your own"
 LIT = ((2, 2), (2, 8), (7, 2), (8, 4), (8, 6), (7, 8))  # two eyes and a smile
 SLOW_SECONDS = 0.9  # one picture of slow motion
-
-
-def _guarded(callback: Callable) -> Callable:
-    """Show what goes wrong in a callback: Jupyter would hide it."""
-
-    @functools.wraps(callback)
-    def guarded(self: Playground, *arguments):
-        try:
-            return callback(self, *arguments)
-        except Exception as error:
-            self._broken = True
-            reason = html.escape(f"{type(error).__name__}: {error}")
-            self.error.value = (
-                f"<b>The playground stopped.</b> {reason} <i>Start again</i> clears it."
-            )
-
-    return guarded
-
-
-def _in_turn(callback: Callable) -> Callable:
-    """`_guarded`, and it waits until the game and its picture are nobody else's."""
-
-    @_guarded
-    @functools.wraps(callback)
-    def waiting(self: Playground, *arguments):
-        with self._lock:
-            return callback(self, *arguments)
-
-    return waiting
 
 
 class Playground(WithStill):
@@ -312,7 +281,7 @@ class Playground(WithStill):
 
     # -- what the student does. A tick that comes too early is skipped; a click waits for its turn.
 
-    @_guarded
+    @guarded
     def _on_tick(self, change) -> None:
         early = self.slow.value and time.monotonic() - self._times[-1] < SLOW_SECONDS
         stopped = change["new"] == 0  # the player's stop button
@@ -324,49 +293,49 @@ class Playground(WithStill):
         finally:
             self._lock.release()
 
-    @_in_turn
+    @in_turn
     def _on_pause(self, change) -> None:
         if not change["new"] and not self._broken:
             self._show()
 
-    @_in_turn
+    @in_turn
     def _on_step_d(self, _) -> None:
         self._learn_d()
         self.gan.record()
         self._moment = {"title": "After D's turn"}
         self._show()
 
-    @_in_turn
+    @in_turn
     def _on_step_g(self, _) -> None:
         self._moment = {"title": "After G's turn", "before": self._learn_g()}
         self._show()
 
-    @_in_turn
+    @in_turn
     def _on_step_both(self, _) -> None:
         self._moment = {"title": "After one round", "before": self.gan.scene().fake}
         self.gan.step(1)
         self._show()
 
-    @_in_turn
+    @in_turn
     def _on_reset(self, _) -> None:
         self._restart()
 
-    @_in_turn
+    @in_turn
     def _on_rule(self, _) -> None:
         self.gan.configure(**self._rules())
         self._show()
 
-    @_guarded
+    @guarded
     def _on_optimiser(self, change) -> None:
         with self._lock:
             self.gan.configure(optimiser=change["new"])
         self.lr_d.value, self.lr_g.value = toy.DEFAULT_RATES[change["new"]]
 
-    @_in_turn
+    @in_turn
     def _on_look(self, _) -> None:
         self._show()
 
-    @_in_turn
+    @in_turn
     def _on_board(self) -> None:
         self._retarget(self._drawn_points())
 

@@ -75,7 +75,33 @@ def test_sampler(answer, says):
     assert check.sampler(lambda v, n, t: flow.euler(v, n, t)[-1]).passed
 
 
+def in_decibels(one, other, peak=4.0):
+    squares = (one - other).square().mean((1, 2, 3))
+    return (10 * (peak / squares).log10()).mean()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda a, b: in_decibels(a, b, 1.0), "the range is 2"),
+        (lambda a, b: -in_decibels(a, b), "The sign"),
+        (lambda a, b: in_decibels(a, b) * 2.302585, "natural logarithm"),
+        (lambda a, b: 10 * (4 / (a - b).square().mean()).log10(), "over all images"),
+        (lambda a, b: 10 * (2 / (a - b).abs().mean((1, 2, 3))).log10().mean(), "squares"),
+        (lambda a, b: (a - b).square(), "one number"),
+        (lambda a, b: 12.0, "not 12.0"),
+    ],
+)
+def test_decibels(answer, says):
+    verdict = check.decibels(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.decibels(in_decibels).passed
+    assert check.decibels(lambda a, b: in_decibels(a, b).item()).passed
+
+
 def test_an_empty_exercise_waits():
     assert check.add_noise(lambda *_: ...).passed is None
     assert check.guidance(lambda *_: ...).passed is None
     assert check.sampler(lambda *_: ...).passed is None
+    assert check.decibels(lambda *_: ...).passed is None

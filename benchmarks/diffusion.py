@@ -1,0 +1,313 @@
+"""What makes a latent diffusion listen, and what the latents are for. Four tables.
+
+    python benchmarks/diffusion.py train --run runs/diffusion     # every arm, three seeds each
+    python benchmarks/diffusion.py table --run runs/diffusion     # by arm
+    python benchmarks/diffusion.py steps                          # the committed painter's steps
+    python benchmarks/diffusion.py guidance                       # and how much it minds the words
+    python benchmarks/diffusion.py space                          # latents beside pixels
+
+Every arm gets the same minutes of one processor (`--minutes`), the same first weights, captions and
+order; only what its name says is different. `--arms` and `--seeds` choose others; what is done is
+not done again, and an interrupted training goes on. Measured on fresh captions of held-out faces by
+the judge, both eyes counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_lib import faces, judge, metrics, pixels, plots, text, training
+from course_lib import latent_diffusion as ld
+from course_lib.files import atomic
+from course_lib.latent_diffusion.unet import TIMES
+
+OURS = ld.PRESETS["faces"].recipe
+ARMS: dict[str, dict] = {
+    "ours": {},
+    "filled up with [PAD]": {"filler": "[PAD]"},
+    "words looked at only": {"pooled": False},
+    "no contrast": {"contrast": 0.0},
+    "more noise": {"shift": 0.7},
+    "v-prediction": {},
+    "in pixels": {},
+}
+CHOSEN = 1000  # captions
+COLUMNS = ("hair", "eyes", "mean", "everything", "convolution", "pixels")
+PROMPTS = ("red eyes, blue hair", "green hair, glasses", "pink twintails", "a frown, white hair")
+
+
+class Pixels(nn.Module):
+    """Stands where an autoencoder stands, and changes nothing."""
+
+    device = torch.device("cpu")
+
+    def encode(self, images: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: images))
+
+    def decode(self, images: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=images)
+
+
+class Round(nn.Module):
+    """A U-Net of v-prediction (Salimans & Ho 2022, arXiv 2202.00512), asked as one of a flow.
+
+    It knows places cos φ · data + sin φ · noise and answers cos φ · noise − sin φ · data. Divided
+    by cos φ + sin φ such a place lies on the straight road, so the same sampler can walk it.
+    """
+
+    def __init__(self, unet: nn.Module):
+        super().__init__()
+        self.unet, self.config = unet, unet.config
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    def forward(self, places: Tensor, times: Tensor, states: Tensor) -> SimpleNamespace:
+        time = (times / TIMES).view(-1, 1, 1, 1)
+        angle = torch.atan2(time, 1 - time)
+        place = places * (angle.cos() + angle.sin())
+        v = self.unet(place, TIMES * angle.flatten() * 2 / math.pi, states).sample
+        data = angle.cos() * place - angle.sin() * v
+        return SimpleNamespace(sample=(places - data) / time)
+
+
+def round_step(
+    unet: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    *,
+    encode: Callable[[Tensor], Tensor],
+    backward: Callable[[Tensor], None],
+    autocast: Callable,
+    **_others,
+) -> dict[str, Tensor]:
+    """`ld.diffusion_step` on the round road: uniform angles, v to be predicted."""
+    latents, tokens = batch
+    noise = torch.randn_like(latents)
+    angle = (torch.rand(len(latents)) * math.pi / 2).view(-1, 1, 1, 1)
+    place, states = angle.cos() * latents + angle.sin() * noise, encode(tokens)
+    with autocast():
+        answer = unet(place, TIMES * angle.flatten() * 2 / math.pi, states).sample.float()
+    loss = F.mse_loss(answer, angle.cos() * noise - angle.sin() * latents)
+    optimiser.zero_grad()
+    backward(loss)
+    optimiser.step()
+    return {"loss": loss}
+
+
+def plan_of(
+    arm: str, seed: int, options: argparse.Namespace
+) -> tuple[training.Training, Callable[[], ld.Painter]]:
+    """The training of an arm, and what it paints with."""
+    recipe = replace(OURS, **ARMS[arm])
+    encoder = text.load()
+    autoencoder = Pixels() if arm == "in pixels" else ld.load_autoencoder()
+    plan = ld.build_painter(
+        faces.find(options.data),
+        recipe,
+        seed=seed,
+        precision=options.precision,
+        channels=tuple(options.channels),
+        autoencoder=autoencoder,
+        encoder=encoder,
+    )
+    if arm == "v-prediction":
+        given, known = plan.step.args, plan.step.keywords
+        plan.step = lambda batch: round_step(*given, batch, **known)
+
+    def painter() -> ld.Painter:
+        unet = Round(plan.result()) if arm == "v-prediction" else plan.result()
+        return ld.Painter(unet, autoencoder, encoder, filler=recipe.filler)
+
+    return plan, painter
+
+
+def train(options: argparse.Namespace) -> None:
+    """Every arm with every seed, one after the other."""
+    for seed in range(options.seeds):
+        for arm in options.arms:
+            out = folder(options.run, arm, seed)
+            if (out / "scores.json").exists():
+                continue
+            print(f"{arm}, seed {seed}", flush=True)
+            plan, painter = plan_of(arm, seed, options)
+            history = plan.fit(
+                10**9,
+                max_minutes=options.minutes,
+                clock=time.process_time,
+                folder=out / "checkpoints",
+                pictures=None,
+                watch=None,
+                progress=False,
+            )
+            measure(out, painter(), history, arm, seed)
+
+
+def measure(out: Path, painter: ld.Painter, history: training.History, arm: str, seed: int) -> None:
+    """What the painter does, as `scores.json` and a grid."""
+    scores = text.follow(painter, CHOSEN, seed=1)
+    ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
+    values = ruler.values(painter(text.held_out_captions(), seed=2))
+    rows = [prompt for prompt in PROMPTS for _ in range(8)]
+    Image.fromarray(pixels.image_grid(painter(rows, seed=3))).save(out / "faces.png")
+    found = {
+        "arm": arm,
+        "seed": seed,
+        "images": history.images,
+        "minutes": round(history.seconds / 60, 1),
+        **text.in_brief(scores),
+        **{name: values[f"frechet/{name}"] for name in ("convolution", "pixels")},
+    }
+    with atomic(out / "scores.json") as temporary:
+        temporary.write_text(json.dumps(found, indent=1))
+    print(json.dumps(found), flush=True)
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print medians and ranges over the seeds."""
+    rows = [json.loads(path.read_text()) for path in sorted(options.run.glob("*/scores.json"))]
+    if not rows:
+        raise SystemExit(f"nothing is finished in {options.run}: run `train` first")
+    print("| arm | seeds | images | " + " | ".join(COLUMNS) + " |")
+    print("|---" * (3 + len(COLUMNS)) + "|")
+    for arm in [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]:
+        mine = [row for row in rows if row["arm"] == arm]
+        cells = [_cell([row[name] for row in mine], name) for name in COLUMNS]
+        images = statistics.median(row["images"] for row in mine)
+        print(f"| {arm} | {len(mine)} | {images:,.0f} | " + " | ".join(cells) + " |")
+
+
+def _cell(values: list[float], name: str) -> str:
+    """Shares in percent, distances in floors: the median, and from which to which."""
+    form = "{:.1f}" if name in ("convolution", "pixels") else "{:.0%}"
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{form.format(middle)} ({form.format(low)}–{form.format(high)})"
+
+
+def steps(options: argparse.Namespace) -> None:
+    """Accuracy, and the time of one picture, against the number of steps."""
+    painter = ld.Painter()
+    series = {"hair": [], "eyes": [], "mean": []}
+    numbers = (1, 2, 3, 4, 6, 8, 10, 15, 20, 30)
+    print("| steps | hair | eyes | mean | everything | one picture, s |")
+    print("|---|---|---|---|---|---|")
+    for number in numbers:
+        scores = text.in_brief(_follow(painter, steps=number))
+        for name, values in series.items():
+            values.append(100 * scores[name])
+        took = _seconds(lambda number=number: painter(["red eyes, blue hair"], steps=number))
+        cells = " | ".join(f"{value:.1%}" for value in scores.values())
+        print(f"| {number} | {cells} | {took:.2f} |", flush=True)
+    if options.figures:
+        with plots.style():
+            figure, axes = plt.subplots(figsize=(7, 3.2))
+            for (name, values), marker in zip(series.items(), "os^", strict=True):
+                axes.plot(numbers, values, marker=marker, label=name)
+            axes.set(xlabel="steps", ylabel="% as asked for", xscale="log", ylim=(0, 101))
+            axes.set_xticks(numbers, numbers, minor=False)
+            axes.legend(loc="lower right")
+            figure.savefig(options.figures / "diffusion_steps.png")
+
+
+def guidance(options: argparse.Namespace) -> None:
+    """Accuracy, and how the pictures are, against the guidance."""
+    painter = ld.Painter()
+    ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
+    print("| guidance | hair | eyes | mean | everything | convolution | pixels | recall |")
+    print("|---|---|---|---|---|---|---|---|")
+    for scale in (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0):
+        scores = text.in_brief(_follow(painter, guidance=scale))
+        values = ruler.values(painter(text.held_out_captions(), seed=2, guidance=scale))
+        cells = " | ".join(f"{value:.1%}" for value in scores.values())
+        wanted = ("frechet/convolution", "frechet/pixels", "recall")
+        floors = " | ".join(f"{values[name]:.2f}" for name in wanted)
+        print(f"| {scale:g} | {cells} | {floors} |", flush=True)
+
+
+def _follow(painter: ld.Painter, **options) -> dict[str, judge.Score]:
+    return text.follow(lambda prompts, seed: painter(prompts, seed, **options), CHOSEN, seed=1)
+
+
+def _seconds(paint: Callable[[], object], times: int = 5) -> float:
+    paint()
+    took = []
+    for _ in range(times):
+        start = time.perf_counter()
+        paint()
+        took.append(time.perf_counter() - start)
+    return statistics.median(took)
+
+
+def space(options: argparse.Namespace) -> None:
+    """The same network on latents and on pixels: time, memory, numbers."""
+    torch.manual_seed(0)
+    autoencoder = ld.load_autoencoder()
+    print("| the U-Net's space | numbers | weights | a training step of 8, s | its memory, MiB | "
+          "one picture, s |")  # fmt: skip
+    print("|---|---|---|---|---|---|")
+    for name, numbers, side in (("latents", 4, 16), ("pixels", 3, 64)):
+        unet = ld.new_unet(tuple(options.channels), numbers=numbers, side=side)
+        optimiser = torch.optim.AdamW(unet.parameters(), fused=True)
+        batch = (torch.randn(8, numbers, side, side), torch.zeros(8, 64, dtype=torch.long))
+        states = torch.randn(8, 64, 128)
+        learn = lambda: ld.diffusion_step(unet, optimiser, batch, encode=lambda _: states)  # noqa: B023, E731
+        learning, memory = _seconds(learn, 3), _activations(learn)
+        painter = ld.Painter(unet.eval(), autoencoder if numbers == 4 else Pixels())
+        painting = _seconds(lambda: painter(["red eyes, blue hair"]), 3)  # noqa: B023
+        weights = sum(p.numel() for p in unet.parameters())
+        print(f"| {name} | {numbers * side**2:,} | {weights / 1e6:.1f} M | {learning:.2f} | "
+              f"{memory / 2**20:.0f} | {painting:.2f} |", flush=True)  # fmt: skip
+
+
+def _activations(learn: Callable[[], object]) -> int:
+    """Bytes that are kept for the way back in one step, without the weights'."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        learn()
+    return sum(kept.values())
+
+
+def folder(run: Path, arm: str, seed: int) -> Path:
+    return run / f"{arm.replace(' ', '-').strip('[]')}-{seed}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    kinds = {"train": train, "table": table, "steps": steps, "guidance": guidance, "space": space}
+    parser.add_argument("what", choices=kinds)
+    parser.add_argument("--run", type=Path, default=Path("runs/diffusion"))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=8.0, help="of the processor, for each")
+    parser.add_argument("--data", default="bundled")
+    parser.add_argument("--channels", type=int, nargs="+", default=[64, 128, 128])
+    parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--figures", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    kinds[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

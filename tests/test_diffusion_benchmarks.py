@@ -1,0 +1,112 @@
+"""benchmarks/diffusion.py and skypaint.py run, from the training to the table."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_lib import faces, metrics
+from course_lib.latent_diffusion import flow
+
+pytestmark = pytest.mark.slow
+
+SCRIPTS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    monkeypatch.setattr(faces, "find", lambda _: faces.load("train")[:128])
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.CHOSEN = 20
+    return module
+
+
+def main(module, *given) -> None:
+    before, sys.argv = sys.argv, ["script.py", *map(str, given)]
+    try:
+        module.main()
+    finally:
+        sys.argv = before
+
+
+class Nines:
+    """A ruler that measures nothing: the real one has tests of its own, and takes long."""
+
+    def __init__(self, *_):
+        pass
+
+    def values(self, images):
+        assert images.shape[1:] == (3, 64, 64)
+        return dict.fromkeys(("frechet/convolution", "frechet/pixels", "recall"), 9.0)
+
+
+def test_arms_from_the_training_to_the_table(tmp_path, monkeypatch, capsys):
+    bench = script("diffusion")
+    monkeypatch.setattr(metrics, "Ruler", Nines)
+    monkeypatch.setattr(bench.text, "held_out_captions", lambda: ["red eyes"] * 4)
+    arms = ("ours", "filled up with [PAD]", "v-prediction", "in pixels")
+    size = ["--run", tmp_path, "--seeds", 1, "--minutes", 0.02, "--channels", 16, 32]
+    size += ["--arms", *arms]
+    main(bench, "train", *size)
+    done = [json.loads(path.read_text()) for path in tmp_path.glob("*/scores.json")]
+    assert {one["arm"] for one in done} == set(arms)
+    assert all(one["images"] > 0 and 0 <= one["hair"] <= 1 for one in done)
+    monkeypatch.setattr(bench.ld, "build_painter", lambda *_, **__: pytest.fail("trained again"))
+    main(bench, "train", *size)
+    capsys.readouterr()
+    main(bench, "table", *size)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(arms)
+    assert all(line.count("|") == 10 for line in lines)
+
+
+def test_a_u_net_of_v_prediction_walks_the_straight_road():
+    """Who knows the data exactly, asked as v, sends every place straight to it."""
+    bench = script("diffusion")
+    data = torch.full((2, 4, 16, 16), 0.7)
+
+    class Knows(torch.nn.Module):
+        config = None
+
+        def forward(self, place, times, _):
+            angle = (times / 1000 * torch.pi / 2).view(-1, 1, 1, 1)
+            noise = (place - angle.cos() * data) / angle.sin()
+            v = angle.cos() * noise - angle.sin() * data
+            return bench.SimpleNamespace(sample=v)
+
+    noise = torch.randn(data.shape)
+    for time in (0.1, 0.5, 0.9):
+        place = flow.add_noise(data, noise, time)
+        answer = bench.Round(Knows())(place, torch.full((2,), 1000 * time), None).sample
+        torch.testing.assert_close(answer, noise - data, rtol=1e-3, atol=1e-3)
+
+
+def test_latents_beside_pixels(capsys):
+    main(script("diffusion"), "space", "--channels", 16, 32)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    numbers = [[float(cell.strip(" M").replace(",", "")) for cell in row.split("|")[2:7]]
+               for row in rows]  # fmt: skip
+    assert [row[0] for row in numbers] == [1024, 12288]
+    assert numbers[1][3] > 4 * numbers[0][3]  # memory
+
+
+def test_chinese_for_an_english_painter(tmp_path, capsys):
+    bench = script("skypaint")
+    given = ["--run", tmp_path, "--seeds", 1, "--minutes", 0.02, "--minutes-text", 0.02]
+    main(bench, *given, "--minutes-distilling", 0.02)
+    out = capsys.readouterr().out
+    assert out.count("| en |") == out.count("| zh |") == 3
+    assert "distilling:" in out
+    (tmp_path / "0" / "scores.json").read_text()
