@@ -69,7 +69,9 @@ def test_odd_prompts_are_painted_and_told(prompt, told):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "oil"], "there is no model 'oil'; known: gan"),
+        (["--model", "oil"], "there is no model 'oil'; known: gan, diffusion"),
+        (["--steps", "4"], "the GAN paints in one step: it has no --steps"),
+        (["--guidance", "2"], "it has no --guidance"),
         (["-o", "out.txt"], "out.txt names no picture: end it with .png, .webp, .jpg"),
         (["-o", "no such folder/out.png"], "No such file or directory"),
     ],

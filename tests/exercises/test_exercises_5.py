@@ -1,8 +1,14 @@
 """What lesson 5's checkers say about the mistakes that students make."""
 
+from copy import deepcopy
+
 import pytest
+import torch
+from diffusers import StableDiffusionPipeline, UniPCMultistepScheduler
 
 from course_lib import exercises as check
+from course_lib import faces, text
+from course_lib import latent_diffusion as ld
 from course_lib.latent_diffusion import flow
 
 
@@ -105,3 +111,102 @@ def test_an_empty_exercise_waits():
     assert check.guidance(lambda *_: ...).passed is None
     assert check.sampler(lambda *_: ...).passed is None
     assert check.decibels(lambda *_: ...).passed is None
+
+
+# The pipeline
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    torch.manual_seed(0)
+    unet, autoencoder = ld.new_unet((16, 32)), ld.new_autoencoder((8, 16, 16))
+    return ld.assemble(unet.eval(), autoencoder.eval(), text.load())
+
+
+def swapped(pipeline, scheduler=None):
+    scheduler = scheduler or UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
+    return StableDiffusionPipeline.from_pipe(pipeline, scheduler=scheduler)
+
+
+def in_place(pipeline):
+    pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda p: p, "still walks with DPMSolver"),
+        (in_place, "You changed the pipeline"),
+        (lambda p: in_place(deepcopy(p)), "a copy of the U-Net"),
+        (lambda p: swapped(p, UniPCMultistepScheduler()), "a direction of a flow"),
+        (lambda p: p.scheduler, "Return a pipeline"),
+    ],
+)
+def test_swap_scheduler(answer, says, pipeline):
+    before = pipeline.scheduler
+    verdict = check.swap_scheduler(answer, pipeline)
+    pipeline.scheduler = before
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.swap_scheduler(swapped, pipeline).passed
+
+
+def first(**wanted) -> torch.Tensor:
+    """A held-out face of that kind."""
+    known = faces.load("held-out")
+    rows = enumerate(known.attributes)
+    return known[[next(i for i, row in rows if row.items() >= wanted.items())]].tensor()
+
+
+def repainted(_pipeline, image, _prompt, strength):
+    """What a good painter would return."""
+    return image + 0.01 if strength < 0.5 else first(hair_color="red")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda p, i, w, s: (repainted(p, i, w, s) + 1) / 2, "Nothing is below 0"),
+        (lambda p, i, w, s: first(hair_color="red"), "hand `strength` on"),
+        (lambda p, i, w, s: i + 0.02 * s, "0 of 3 have red hair"),
+        (lambda p, i, w, s: -i if s < 0.5 else -i * 1.2 - 0.2, "too much"),
+        (lambda p, i, w, s: repainted(p, i, w, s)[0], "The picture is (3, 64, 64)"),
+        (lambda p, i, w, s: "a picture", "Return a tensor"),
+    ],
+)
+def test_image_to_image(answer, says):
+    verdict = check.image_to_image(answer, object())
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.image_to_image(repainted, object()).passed
+
+
+def with_eyes_of(image, other):
+    changed = image.clone()
+    changed[..., 24:44, 10:54] = other[..., 24:44, 10:54]
+    return changed
+
+
+def green(_pipeline, image, colour):
+    return with_eyes_of(image, first(eye_color=colour, glasses="no", eye_shape="round"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda p, i, c: first(eye_color=c), "far from the eyes"),
+        (lambda p, i, c: i, "0 of 3 have green eyes"),
+        (lambda p, i, c: green(p, i, c).abs(), "Nothing is below 0"),
+    ],
+)
+def test_inpainting(answer, says):
+    verdict = check.inpainting(answer, object())
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.inpainting(green, object()).passed
+
+
+def test_empty_exercises_of_the_pipeline_wait(pipeline):
+    for checker in (check.swap_scheduler, check.image_to_image, check.inpainting):
+        assert checker(lambda *_: ..., pipeline).passed is None
