@@ -29,7 +29,7 @@ def script(name: str):
     spec = importlib.util.spec_from_file_location(f"bench_{name}", SCRIPTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.CHOSEN = 20
+    module.CHOSEN, module.PROMPTS = 6, ("red eyes",)
     return module
 
 
