@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
@@ -89,6 +90,33 @@ def test_an_autoencoder_learns(known):
     history = plan.fit(8 * 30, progress=False)
     losses = history.losses["loss"]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_a_decoder_learns_alone(known):
+    """The committed one, whose latents a painter knows: they must stay what they are."""
+    recipe = ld.AutoencoderRecipe(batch_size=4, begin="faces-autoencoder", emphasis=0.5)
+    plan = ld.build(known, recipe)
+    before, images = ld.load_autoencoder(), known[:2].tensor()
+    plan.fit(4 * 3, progress=False)
+    after = plan.result()
+    latents = before.encode(images).latent_dist.mode()
+    assert_close(after.encode(images).latent_dist.mode(), latents)
+    assert (ld.decode(after, latents) - ld.decode(before, latents)).abs().max() > 1e-4
+
+
+def test_emphasis_lies_where_the_words_decide():
+    """Hair on the left half, ten times as bright as an eye at one place: both count alike."""
+    looks = [{"hair": h, "eyes": e} for h in "ab" for e in ("x", "y", "hidden")]
+    values = torch.zeros(6, 1, 8, 8)
+    for value, look in zip(values, looks, strict=True):
+        value[0, :, :4] = {"a": -1.0, "b": 1.0}[look["hair"]]
+        value[0, 4, 6] = {"x": -0.1, "y": 0.1, "hidden": 9.0}[look["eyes"]]
+    known = faces.Faces(np.zeros((6, 8, 8, 3), np.uint8), looks)
+    shown = ld.where_words_show(values, known)
+    expected = torch.full((8, 8), 0.5)  # 64 places / 32 / 2 attributes / 2 ways round
+    expected[4, [1, 6]] += 16.0
+    assert_close(shown, expected)
+    assert_close(ld.emphasised(shown, 0.5), 0.5 + 0.5 * expected)
 
 
 def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):

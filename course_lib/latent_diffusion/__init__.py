@@ -14,6 +14,7 @@ from course_lib.latent_diffusion.autoencoder import (
     new_autoencoder,
     psnr,
 )
+from course_lib.latent_diffusion.emphasis import emphasised, where_words_show
 from course_lib.latent_diffusion.learning import PRESETS, Recipe, build, build_painter
 from course_lib.latent_diffusion.looking import guess, looks
 from course_lib.latent_diffusion.painting import Painter, load_painter, walk
@@ -38,6 +39,7 @@ __all__ = [
     "decibels",
     "decode",
     "diffusion_step",
+    "emphasised",
     "flow",
     "give_back",
     "guess",
@@ -52,4 +54,5 @@ __all__ = [
     "psnr",
     "save",
     "walk",
+    "where_words_show",
 ]

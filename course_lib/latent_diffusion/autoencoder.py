@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib import faces, judge, pretrained, training
+from course_lib.latent_diffusion.emphasis import emphasised, where_words_show
 
 WEIGHTS = "faces-autoencoder"  # the committed one
 CHANNELS = 4  # numbers at each place of the latents
+EMPHASISED = 4000  # faces from which it is seen where words show
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class AutoencoderRecipe:
     perceptual: float = 0.1
     scales: float = 0.25
     flip: bool = True
+    begin: str = ""  # committed weights whose encoder stays: only the decoder learns
+    emphasis: float = 0.0  # see `emphasis.where_words_show`
 
 
 def new_autoencoder(channels: Sequence[int] = (32, 64, 64)) -> AutoencoderKL:
@@ -73,6 +77,7 @@ def autoencoder_step(
     kl: float = 1e-6,
     perceptual: float = 0.1,
     scales: float = 0.25,
+    weights: Tensor | None = None,
     backward: Callable[[Tensor], None] = Tensor.backward,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> dict[str, Tensor]:
@@ -83,14 +88,16 @@ def autoencoder_step(
     from a Gaussian, tiny: latents may take the room they need (Rombach et al. 2022, arXiv
     2112.10752, section 3.1). scales: weight of another way back, in which a latent of half the size
     must become a picture of half the size (EQ-VAE, Kouzelis et al. 2025, arXiv 2502.09509): such
-    latents are smoother, and easier to paint.
+    latents are smoother, and easier to paint. weights: (S, S), how much each pixel counts; 1 if
+    None.
     """
     with autocast():
         posterior = autoencoder.encode(images).latent_dist
         latents = posterior.sample()
         back = autoencoder.decode(latents).sample.float()
         difference = back - images
-        loss = difference.abs().mean() + squares * difference.square().mean()
+        counted = difference if weights is None else weights * difference
+        loss = counted.abs().mean() + squares * (counted * difference).mean()
         losses = {"loss": loss.detach(), "squares": difference.detach().square().mean()}
         if perceptual:
             pairs = zip(look(back), look(images), strict=True)
@@ -118,27 +125,39 @@ def build(
     seed: int = 0,
     precision: str | None = None,
 ) -> training.Training:
-    """An autoencoder that learns to give `data` back: `build(…).fit(images=200_000)`."""
+    """An autoencoder that learns to give `data` back: `build(…).fit(images=200_000)`.
+
+    data: needs attributes where the recipe has emphasis.
+    """
     recipe = recipe or AutoencoderRecipe()
     accelerator = training.make_accelerator(precision)
     device = accelerator.device
     torch.manual_seed(training.derive(seed, "weights"))
-    autoencoder = new_autoencoder(channels).to(device, memory_format=layout(device))
+    begun = pretrained.load(recipe.begin, AutoencoderKL) if recipe.begin else None
+    autoencoder = begun or new_autoencoder(channels)
+    autoencoder = autoencoder.to(device, memory_format=layout(device))
+    learning = decoder_of(autoencoder) if begun else autoencoder.parameters()
+    weights = None
+    if recipe.emphasis:
+        some = data[:EMPHASISED]
+        weights = emphasised(where_words_show(some.tensor(), some), recipe.emphasis).to(device)
     average = training.EMA(autoencoder, recipe.average)
     optimiser = torch.optim.AdamW(
-        autoencoder.parameters(), recipe.learning_rate, (0.9, 0.99), weight_decay=0.0,
+        learning, recipe.learning_rate, (0.9, 0.99), weight_decay=0.0,
         fused=device.type in ("cpu", "cuda"),
     )  # fmt: skip
     prepared = accelerator.prepare(optimiser)
     options = ("squares", "kl", "perceptual", "scales")
     step = partial(
         autoencoder_step, autoencoder, prepared, look=strokes(), backward=accelerator.backward,
-        autocast=accelerator.autocast, **{name: getattr(recipe, name) for name in options},
+        autocast=accelerator.autocast, weights=weights,
+        **{name: getattr(recipe, name) for name in options},
     )  # fmt: skip
     unseen = faces.load("held-out")
 
     def result() -> AutoencoderKL:
-        return centre(deepcopy(average.network), data[:1000].tensor())
+        found = deepcopy(average.network)
+        return found if begun else centre(found, data[:1000].tensor())
 
     return training.Training(
         step=step,
@@ -154,6 +173,13 @@ def build(
         watch=lambda: {"decibels": decibels(average.network, unseen[:100].tensor())},
         figures=lambda network: {"decibels": round(decibels(network, unseen.tensor()), 2)},
     )
+
+
+def decoder_of(autoencoder: AutoencoderKL) -> list[nn.Parameter]:
+    """What turns latents into pictures; the rest is fixed, so that latents stay what they are."""
+    autoencoder.requires_grad_(False)
+    parts = (autoencoder.post_quant_conv, autoencoder.decoder)
+    return [p for part in parts for p in part.requires_grad_(True).parameters()]
 
 
 def layout(device: torch.device) -> torch.memory_format:

@@ -14,6 +14,7 @@ from torch import Tensor
 from course_lib import captions, faces, text, training
 from course_lib.latent_diffusion import autoencoder as compressor
 from course_lib.latent_diffusion.autoencoder import AutoencoderRecipe
+from course_lib.latent_diffusion.emphasis import emphasised, where_words_show
 from course_lib.latent_diffusion.painting import WEIGHTS, Painter, padded
 from course_lib.latent_diffusion.pipeline import assemble, save
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
@@ -36,6 +37,7 @@ class Recipe:
     empty: float = 0.1
     contrast: float = 0.05
     shift: float = 0.5
+    emphasis: float = 0.5  # see `emphasis.where_words_show`
     pooled: bool = True
     filler: str = "[SEP]"
 
@@ -49,6 +51,14 @@ PRESETS = {
     "autoencoder": training.Preset(
         "the course's autoencoder, an hour on a CPU with 16-bit floats", AutoencoderRecipe(),
         120_000, data="drawn:20000", fit={"pictures_every": 1000, "save_every": 500},
+        weights=compressor.WEIGHTS,
+    ),
+    "decoder": training.Preset(
+        "the autoencoder's decoder alone, further, with an eye on what words name: latents stay",
+        AutoencoderRecipe(
+            learning_rate=5e-4, begin=compressor.WEIGHTS, emphasis=0.5, perceptual=0.2
+        ),
+        40_000, data="drawn:20000", fit={"pictures_every": 500, "save_every": 250},
         weights=compressor.WEIGHTS,
     ),
 }  # fmt: skip
@@ -93,6 +103,7 @@ def build_painter(
         latents = latents_of(autoencoder, data)
     tokens = partial(padded, encoder, filler=recipe.filler)
     told = Latents(data, latents, tokens, empty=recipe.empty, languages=languages, seed=seed)
+    weights = emphasised(where_words_show(latents[0], data), recipe.emphasis).to(device)
     torch.manual_seed(training.derive(seed, "weights"))
     numbers, side = latents.shape[2], latents.shape[-1]
     unet = new_unet(channels, encoder.projection.out_features, recipe.pooled, numbers, side)
@@ -105,7 +116,8 @@ def build_painter(
     prepared = accelerator.prepare(optimiser)
     step = partial(
         diffusion_step, unet, prepared, encode=partial(_states, encoder), contrast=recipe.contrast,
-        shift=recipe.shift, backward=accelerator.backward, autocast=accelerator.autocast,
+        shift=recipe.shift, weights=weights, backward=accelerator.backward,
+        autocast=accelerator.autocast,
     )  # fmt: skip
 
     def result() -> UNet2DConditionModel:

@@ -130,6 +130,7 @@ def diffusion_step(
     encode: Callable[[Tensor], Tensor],
     contrast: float = 0.0,
     shift: float = 0.0,
+    weights: Tensor | None = None,
     backward: Callable[[Tensor], None] = Tensor.backward,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> dict[str, Tensor]:
@@ -138,6 +139,10 @@ def diffusion_step(
     batch: of `Latents`. encode: tokens (B, T) → states (B, T, W). contrast: weight of how far the
     answer is from the way of *another* latent, which it should not resemble (contrastive flow
     matching, Stoica et al. 2025, arXiv 2506.05350). shift: of the times, see `flow.random_times`.
+    weights: (H, W), how much each place counts, 1 if None. They do not change which answer is best,
+    for each place has its own; they change what is learnt first.
+
+    The loss returned is the plain mean square, so that trainings with other weights compare.
     """
     latents, tokens = batch
     noise = torch.randn_like(latents)
@@ -146,9 +151,16 @@ def diffusion_step(
     with autocast():
         answer = unet(flow.add_noise(latents, noise, time), TIMES * time, states).sample.float()
     way = flow.direction(latents, noise)
-    loss = F.mse_loss(answer, way)
-    total = loss - contrast * F.mse_loss(answer, way.roll(1, 0)) if contrast else loss
+    total = weighted_square(answer, way, weights)
+    if contrast:
+        total = total - contrast * weighted_square(answer, way.roll(1, 0), weights)
     optimiser.zero_grad()
     backward(total)
     optimiser.step()
-    return {"loss": loss}
+    return {"loss": F.mse_loss(answer.detach(), way)}
+
+
+def weighted_square(one: Tensor, other: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean square of a difference (B, C, H, W), with weights (H, W) of the places."""
+    square = (one - other).square()
+    return (square if weights is None else square * weights).mean()
