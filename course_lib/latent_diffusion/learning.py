@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch import Tensor
 
 from course_lib import captions, faces, text, training
@@ -120,9 +120,6 @@ def build_painter(
         autocast=accelerator.autocast,
     )  # fmt: skip
 
-    def result() -> UNet2DConditionModel:
-        return average.network
-
     painter = Painter(average.network, autoencoder, encoder, recipe.filler)
 
     def paint(prompts: Sequence[str], seed: int) -> Tensor:
@@ -134,7 +131,7 @@ def build_painter(
         data=told,
         recipe=recipe,
         keep={"unet": unet, "average": average, "optimiser": prepared},
-        result=result,
+        result=lambda: average.network,
         config={"channels": list(channels), "pooled": recipe.pooled},
         accelerator=accelerator,
         seed=seed,
