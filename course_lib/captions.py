@@ -21,6 +21,7 @@ HIDDEN = "hidden"  # the value of one that cannot be seen, such as the colour of
 LANGUAGES = ("en", "zh")
 
 FACTS_PER_CAPTION = {1: 20, 2: 28, 3: 25, 4: 15, 5: 8, 6: 4}  # number of facts: percent
+DETAILED = {4: 30, 5: 35, 6: 35}  # the same for captions that say much
 # How often an attribute is named, next to 1 for those that are not here.
 INTEREST = {
     "hair_color": 6,
@@ -106,25 +107,31 @@ def describe_in(
 
 
 def choose(
-    attributes: dict[str, str], rng: random.Random, interest: Mapping[str, float] = INTEREST
+    attributes: dict[str, str],
+    rng: random.Random,
+    interest: Mapping[str, float] = INTEREST,
+    numbers: Mapping[int, float] = FACTS_PER_CAPTION,
 ) -> tuple[dict[str, str], tuple]:
     """Facts, and the word for the figure in both languages, or None twice."""
-    facts = choose_facts(attributes, rng, interest)
+    facts = choose_facts(attributes, rng, interest, numbers)
     return facts, rng.choices(list(FIGURES), list(FIGURES.values()))[0] or (None, None)
 
 
 def choose_facts(
-    attributes: dict[str, str], rng: random.Random, interest: Mapping[str, float] = INTEREST
+    attributes: dict[str, str],
+    rng: random.Random,
+    interest: Mapping[str, float] = INTEREST,
+    numbers: Mapping[int, float] = FACTS_PER_CAPTION,
 ) -> dict[str, str]:
     """One to six attributes that can be seen and have a name, in the order of `attributes`.
 
     interest: how often an attribute is named, next to 1 for those that are not in it. Weighted
     sampling without replacement by Efraimidis and Spirakis 2006: the largest luck ** (1 / weight)
-    win.
+    win. numbers: of facts, with weights.
     """
     visible = [name for name, value in attributes.items() if _words(name, value, "en")]
     luck = {name: rng.random() ** (1 / interest.get(name, 1)) for name in visible}
-    number = rng.choices(list(FACTS_PER_CAPTION), list(FACTS_PER_CAPTION.values()))[0]
+    number = rng.choices(list(numbers), list(numbers.values()))[0]
     chosen = set(sorted(visible, key=luck.__getitem__, reverse=True)[:number])
     chosen |= {COLOUR_OF[name] for name in chosen if name in COLOUR_OF}
     facts = {name: attributes[name] for name in visible if name in chosen}

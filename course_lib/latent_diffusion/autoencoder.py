@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
@@ -142,11 +142,7 @@ def build(
         some = data[:EMPHASISED]
         weights = emphasised(where_words_show(some.tensor(), some), recipe.emphasis).to(device)
     average = training.EMA(autoencoder, recipe.average)
-    optimiser = torch.optim.AdamW(
-        learning, recipe.learning_rate, (0.9, 0.99), weight_decay=0.0,
-        fused=device.type in ("cpu", "cuda"),
-    )  # fmt: skip
-    prepared = accelerator.prepare(optimiser)
+    prepared = accelerator.prepare(adamw(learning, recipe.learning_rate, device))
     options = ("squares", "kl", "perceptual", "scales")
     step = partial(
         autoencoder_step, autoencoder, prepared, look=strokes(), backward=accelerator.backward,
@@ -180,6 +176,14 @@ def decoder_of(autoencoder: AutoencoderKL) -> list[nn.Parameter]:
     autoencoder.requires_grad_(False)
     parts = (autoencoder.post_quant_conv, autoencoder.decoder)
     return [p for part in parts for p in part.requires_grad_(True).parameters()]
+
+
+def adamw(
+    parameters: Iterable[nn.Parameter], rate: float, device: torch.device, decay: float = 0.0
+) -> torch.optim.AdamW:
+    """The optimiser of this lesson's networks."""
+    fused = device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(parameters, rate, (0.9, 0.99), weight_decay=decay, fused=fused)
 
 
 def layout(device: torch.device) -> torch.memory_format:

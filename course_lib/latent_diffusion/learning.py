@@ -35,6 +35,7 @@ class Recipe:
     unet_rate: float = 1e-3
     average: float = 0.999
     empty: float = 0.1
+    detailed: float = 0.7  # the share of captions that say much
     contrast: float = 0.05
     shift: float = 0.5
     emphasis: float = 0.5  # see `emphasis.where_words_show`
@@ -102,17 +103,17 @@ def build_painter(
     with accelerator.autocast():
         latents = latents_of(autoencoder, data)
     tokens = partial(padded, encoder, filler=recipe.filler)
-    told = Latents(data, latents, tokens, empty=recipe.empty, languages=languages, seed=seed)
+    told = Latents(
+        data, latents, tokens, empty=recipe.empty, detailed=recipe.detailed, languages=languages,
+        seed=seed,
+    )  # fmt: skip
     weights = emphasised(where_words_show(latents[0], data), recipe.emphasis).to(device)
     torch.manual_seed(training.derive(seed, "weights"))
     numbers, side = latents.shape[2], latents.shape[-1]
     unet = new_unet(channels, encoder.projection.out_features, recipe.pooled, numbers, side)
     unet = unet.to(device, memory_format=compressor.layout(device))
     average = training.EMA(unet, recipe.average)
-    optimiser = torch.optim.AdamW(
-        unet.parameters(), recipe.unet_rate, (0.9, 0.99), weight_decay=0.01,
-        fused=device.type in ("cpu", "cuda"),
-    )  # fmt: skip
+    optimiser = compressor.adamw(unet.parameters(), recipe.unet_rate, device, decay=0.01)
     prepared = accelerator.prepare(optimiser)
     step = partial(
         diffusion_step, unet, prepared, encode=partial(_states, encoder), contrast=recipe.contrast,

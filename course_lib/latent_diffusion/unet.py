@@ -59,8 +59,9 @@ def new_unet(
 class Latents:
     """Faces as latents, each with fresh captions, in both languages or one; a `training.Data`.
 
-    tensor(rows): latents (B, C, H, W) of the faces or of their mirror images, and tokens (B, T). A
-    share of the captions is empty, so that the painter also learns to paint anything.
+    tensor(rows): latents (B, C, H, W) of the faces or of their mirror images, and tokens (B, T).
+    empty: the share of captions that say nothing, so that the painter also learns to paint
+    anything. detailed: of those that say something, the share that says much.
     """
 
     def __init__(
@@ -70,11 +71,12 @@ class Latents:
         tokens: Callable[[list[str]], Tensor],
         *,
         empty: float = 0.1,
+        detailed: float = 0.7,
         languages: Sequence[str] = captions.LANGUAGES,
         seed: int = 0,
     ):
         self.known, self.latents, self.tokens, self.languages = known, latents, tokens, languages
-        self.empty, self.seed, self.epoch = empty, seed, 0
+        self.empty, self.detailed, self.seed, self.epoch = empty, detailed, seed, 0
 
     def __len__(self) -> int:
         return len(self.known)
@@ -102,7 +104,9 @@ class Latents:
             return ""
         language = rng.choice(self.languages)
         interest = rng.choice((captions.INTEREST, text.EVENLY))
-        facts, figure = captions.choose(self.known.attributes[i], rng, interest)
+        much = rng.random() < self.detailed
+        numbers = captions.DETAILED if much else captions.FACTS_PER_CAPTION
+        facts, figure = captions.choose(self.known.attributes[i], rng, interest, numbers)
         sentence = text.SAY[language](facts, figure[captions.LANGUAGES.index(language)], rng)
         return text.rephrased(sentence, language, rng)
 

@@ -7,10 +7,12 @@ import pytest
 
 from course_lib import faces
 from course_lib.captions import (
+    DETAILED,
     FACTS_PER_CAPTION,
     Caption,
     caption,
     captions,
+    choose_facts,
     describe,
     describe_in,
     in_english,
@@ -164,6 +166,13 @@ def test_the_colour_of_closed_eyes_is_never_named(described):
     closed = [said for face, said in described if face["eye_shape"] == "closed"]
     assert len(closed) > 500
     assert not any("eye_color" in said.facts or re.search("-eyed", said.en) for said in closed)
+
+
+def test_a_detailed_caption_says_much():
+    face = faces.load("held-out").attributes[1]
+    numbers = [len(choose_facts(face, random.Random(i), numbers=DETAILED)) for i in range(200)]
+    assert min(numbers) >= min(DETAILED)
+    assert sum(numbers) / len(numbers) > 5
 
 
 def test_captions_are_varied_and_mostly_partial(described):
