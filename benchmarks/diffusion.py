@@ -41,6 +41,8 @@ ARMS: dict[str, dict] = {
     "filled up with [PAD]": {"filler": "[PAD]"},
     "words looked at only": {"pooled": False},
     "no contrast": {"contrast": 0.0},
+    "every place alike": {"emphasis": 0.0},
+    "shorter captions": {"detailed": 0.0},
     "more noise": {"shift": 0.7},
     "v-prediction": {},
     "in pixels": {},

@@ -117,6 +117,9 @@ def test_emphasis_lies_where_the_words_decide():
     expected[4, [1, 6]] += 16.0
     assert_close(shown, expected)
     assert_close(ld.emphasised(shown, 0.5), 0.5 + 0.5 * expected)
+    eyes = torch.zeros(8, 8)
+    eyes[4, 6] = 0.01  # the variance of -0.1 and 0.1; the hidden ones do not count
+    assert_close(ld.decided_by(values, known, "eyes"), eyes)
 
 
 def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):

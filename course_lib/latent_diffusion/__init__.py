@@ -14,7 +14,7 @@ from course_lib.latent_diffusion.autoencoder import (
     new_autoencoder,
     psnr,
 )
-from course_lib.latent_diffusion.emphasis import emphasised, where_words_show
+from course_lib.latent_diffusion.emphasis import decided_by, emphasised, where_words_show
 from course_lib.latent_diffusion.learning import PRESETS, Recipe, build, build_painter
 from course_lib.latent_diffusion.looking import guess, looks
 from course_lib.latent_diffusion.painting import Painter, load_painter, walk
@@ -37,6 +37,7 @@ __all__ = [
     "build_painter",
     "centre",
     "decibels",
+    "decided_by",
     "decode",
     "diffusion_step",
     "emphasised",
