@@ -27,6 +27,7 @@ from course_lib.files import atomic
 
 MARK = 10.0  # minutes between two looks
 FIRST = 0.3  # share of the time for the text encoder and the autoencoder
+CHOSEN = {"on the way": 300, "end": 2000}  # captions
 PROMPTS = ("red eyes", "蓝色长发", "blonde twintails, blue eyes", "戴眼镜，绿色头发")
 
 
@@ -84,7 +85,7 @@ class Marks:
 
     def note(self, name: str, images: int | None = None) -> None:
         minutes = (time.time() - self.start) / 60
-        number = 300 if name != "end" else 2000
+        number = CHOSEN.get(name, CHOSEN["on the way"])
         scores = text.in_brief(text.follow(self.painter, number, seed=1))
         grid = pixels.image_grid(self.painter([p for p in PROMPTS for _ in range(8)], seed=0), 16)
         Image.fromarray(grid).save(self.options.run / f"{minutes:04.0f}.png")

@@ -1,7 +1,8 @@
-"""What makes a latent diffusion listen, and what the latents are for. Four tables.
+"""What makes a latent diffusion listen, and what the latents are for. Six tables.
 
     python benchmarks/diffusion.py train --run runs/diffusion     # every arm, three seeds each
     python benchmarks/diffusion.py table --run runs/diffusion     # by arm
+    python benchmarks/diffusion.py painters                       # the committed one and the GAN
     python benchmarks/diffusion.py steps                          # the committed painter's steps
     python benchmarks/diffusion.py guidance                       # and how much it minds the words
     python benchmarks/diffusion.py space                          # latents beside pixels
@@ -30,6 +31,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_lib import conditional_gan as cgan
 from course_lib import faces, judge, metrics, pixels, plots, text, training
 from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
@@ -241,6 +243,40 @@ def guidance(options: argparse.Namespace) -> None:
         print(f"| {scale:g} | {cells} | {floors} |", flush=True)
 
 
+def painters(options: argparse.Namespace) -> None:
+    """Lesson 4's committed GAN and this one, and real faces, by all rulers."""
+    known = faces.load("held-out")
+    ruler = metrics.Ruler(faces.load("train"), known)
+    both = {"GAN": cgan.Painter(), "diffusion": ld.Painter()}
+    print("| painter | prompts | " + " | ".join(COLUMNS[:4]) + " |")
+    print("|---" * 6 + "|")
+    for name, painter in both.items():
+        for language in text.SAY:
+            scores = text.follow(painter, 2 * CHOSEN, seed=1, languages=[language])
+            cells = " | ".join(f"{value:.1%}" for value in text.in_brief(scores).values())
+            print(f"| {name} | {language} | {cells} |", flush=True)
+            weak = sorted(scores.keys() - {"everything"}, key=lambda one: scores[one].accuracy)[:5]
+            print("weakest: " + ", ".join(f"{one} {scores[one].accuracy:.1%}" for one in weak))
+    print("| painter | convolution | pixels | precision | recall | eyes match | one picture, s |")
+    print("|---" * 7 + "|")
+    captions = text.held_out_captions()
+    for name, painter in both.items():
+        for seed in (2, 3):
+            images = painter(captions, seed)
+            values = ruler.values(images)
+            wanted = ("frechet/convolution", "frechet/pixels", "precision", "recall")
+            cells = " | ".join(f"{values[one]:.2f}" for one in wanted)
+            took = _seconds(lambda painter=painter: painter(["red eyes, blue hair"]))
+            print(f"| {name} | {cells} | {_matching(images):.1%} | {took:.2f} |", flush=True)
+    print(f"| real faces | 1 | 1 | | | {_matching(known.tensor()):.1%} | |")
+
+
+def _matching(images: Tensor) -> float:
+    """The share of faces whose eyes have one colour, of those in which one can be seen."""
+    seen = [colours for colours in judge.eye_colours(images) if colours]
+    return sum(len(colours) == 1 for colours in seen) / len(seen)
+
+
 def _follow(painter: ld.Painter, **options) -> dict[str, judge.Score]:
     return text.follow(lambda prompts, seed: painter(prompts, seed, **options), CHOSEN, seed=1)
 
@@ -295,7 +331,7 @@ def folder(run: Path, arm: str, seed: int) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = {"train": train, "table": table, "steps": steps, "guidance": guidance, "space": space}
+    kinds = {one.__name__: one for one in (train, table, painters, steps, guidance, space)}
     parser.add_argument("what", choices=kinds)
     parser.add_argument("--run", type=Path, default=Path("runs/diffusion"))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))

@@ -1,4 +1,4 @@
-"""benchmarks/diffusion.py and skypaint.py run, from the training to the table."""
+"""benchmarks/diffusion.py, skypaint.py and chain.py run, from the training to the table."""
 
 import importlib.util
 import json
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_lib import faces, metrics
+from course_lib import faces, metrics, pretrained, text
+from course_lib import latent_diffusion as ld
 from course_lib.latent_diffusion import flow
 
 pytestmark = pytest.mark.slow
@@ -49,7 +50,8 @@ class Nines:
 
     def values(self, images):
         assert images.shape[1:] == (3, 64, 64)
-        return dict.fromkeys(("frechet/convolution", "frechet/pixels", "recall"), 9.0)
+        names = ("frechet/convolution", "frechet/pixels", "precision", "recall")
+        return dict.fromkeys(names, 9.0)
 
 
 def test_arms_from_the_training_to_the_table(tmp_path, monkeypatch, capsys):
@@ -93,6 +95,17 @@ def test_a_u_net_of_v_prediction_walks_the_straight_road():
         torch.testing.assert_close(answer, noise - data, rtol=1e-3, atol=1e-3)
 
 
+def test_both_painters_by_all_rulers(monkeypatch, capsys):
+    bench = script("diffusion")
+    monkeypatch.setattr(metrics, "Ruler", Nines)
+    monkeypatch.setattr(bench.text, "held_out_captions", lambda: ["red eyes"] * 4)
+    main(bench, "painters")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    for name in ("GAN", "diffusion"):
+        assert [row.count("|") for row in rows if name in row] == [7, 7, 8, 8]
+    assert "100.0%" in rows[-1]  # real eyes match
+
+
 def test_latents_beside_pixels(capsys):
     main(script("diffusion"), "space", "--channels", 16, 32)
     rows = capsys.readouterr().out.splitlines()[2:]
@@ -104,9 +117,39 @@ def test_latents_beside_pixels(capsys):
 
 def test_chinese_for_an_english_painter(tmp_path, capsys):
     bench = script("skypaint")
+    bench.PROMPTS = ("red eyes", "红眼睛")
     given = ["--run", tmp_path, "--seeds", 1, "--minutes", 0.02, "--minutes-text", 0.02]
     main(bench, *given, "--minutes-distilling", 0.02)
     out = capsys.readouterr().out
     assert out.count("| en |") == out.count("| zh |") == 3
     assert "distilling:" in out
-    (tmp_path / "0" / "scores.json").read_text()
+    assert (tmp_path / "0" / "scores.json").exists()
+    assert (tmp_path / "0" / "chinese.png").exists()
+
+
+def test_the_chain_s_painter_learns_in_what_is_left_and_leaves_a_log(tmp_path, monkeypatch):
+    """Its text encoder and autoencoder are `course train`'s own; here they are small, untrained."""
+    bench = script("chain")
+    bench.CHOSEN = {"on the way": 2, "end": 4}
+
+    def side_by_side(options):
+        small = (8, 16, 16)
+        pretrained.save(
+            "autoencoderkl", ld.new_autoencoder(small), folder=options.run / "autoencoder",
+            config=ld.autoencoder.config_of(small), training={"images": 0},
+        )  # fmt: skip
+        about = pretrained.describe("text")
+        clip = pretrained.load("text", text.Clip)
+        folder = options.run / "text"
+        pretrained.save("clip", clip, config=about["config"], training={"images": 0}, folder=folder)
+
+    monkeypatch.setattr(bench, "side_by_side", side_by_side)
+    monkeypatch.setattr(bench, "MARK", 1e-3)
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    main(bench, "--run", tmp_path / "run", "--minutes", 0.3, "--threads", 1, "--figures", figures)
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["at"] == "end"
+    assert len(lines) >= 2
+    assert all(0 <= line["hair"] <= 1 for line in lines)
+    assert (figures / "chain.png").stat().st_size > 1000

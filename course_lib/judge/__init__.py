@@ -18,7 +18,7 @@ How far it can be trusted is measured on drawings it has never seen:
 
 from course_lib.judge.learning import PRESETS, Recipe, build
 from course_lib.judge.network import LAYERS, SIZE, Judge, JudgeError, load
-from course_lib.judge.obedience import is_so, mean_accuracy, obedience
+from course_lib.judge.obedience import eye_colours, is_so, mean_accuracy, obedience
 from course_lib.judge.reading import Reading, read
 from course_lib.judge.trust import (
     DISTURBANCES,

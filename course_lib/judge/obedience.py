@@ -33,18 +33,25 @@ def obedience(
         raise JudgeError(f"{len(images)} images and {len(asked)} sets of facts: give as many")
     images = images.clamp(-1, 1)
     seen = read(images, judge=judge).names
-    halves = [read(half, judge=judge).names for half in _halves(images)]
+    eyes = eye_colours(images, judge)
     right: dict[str, list[bool]] = {"everything": []}
     for i, facts in enumerate(asked):
         so = {name: is_so(value, seen[i][name]) for name, value in facts.items()}
         if so.get("eye_color"):
-            # An eye that a lock hides, or that winks, has no colour of its own.
-            eyes = {half[i]["eye_color"] for half in halves} - {HIDDEN}
-            so["eye_color"] = eyes <= {facts["eye_color"]}
+            so["eye_color"] = eyes[i] <= {facts["eye_color"]}
         for name, value in so.items():
             right.setdefault(name, []).append(value)
         right["everything"].append(all(so.values()))
     return {name: Score(sum(values), len(values)) for name, values in right.items()}
+
+
+def eye_colours(images: Tensor, judge: Judge | None = None) -> list[set[str]]:
+    """The colours of each face's eyes (B, 3, 64, 64): one if they match, none if both are hidden.
+
+    An eye that a lock hides, or that winks, has no colour of its own.
+    """
+    halves = [read(half.clamp(-1, 1), judge=judge).names for half in _halves(images)]
+    return [{one["eye_color"] for one in both} - {HIDDEN} for both in zip(*halves, strict=True)]
 
 
 def mean_accuracy(scores: Mapping[str, Score]) -> float:

@@ -88,10 +88,10 @@ def _arrow(axes, start, end, **look) -> None:
 
 
 @styled
-def show_looks(image, words: Sequence[str], maps: torch.Tensor) -> None:
+def show_looks(image, words: Sequence[str], maps: torch.Tensor, name: str = "painted") -> None:
     """Draw an image (3, S, S), and over it for each word where it was looked at: maps (n, s, s).
 
-    Each map has a scale of its own, from its least to its most.
+    name: of the image. Each map has a scale of its own, from its least to its most.
     """
     picture = to_uint8(image[None])[0]
     side = picture.shape[0]
@@ -102,7 +102,7 @@ def show_looks(image, words: Sequence[str], maps: torch.Tensor) -> None:
         if i:
             look = {"cmap": "inferno", "alpha": 0.6, "interpolation": "bilinear"}
             axes.imshow(maps[i - 1].cpu().numpy(), extent=(0, side, side, 0), **look)
-        axes.set(xticks=[], yticks=[], title=words[i - 1] if i else "painted")
+        axes.set(xticks=[], yticks=[], title=words[i - 1] if i else name)
         axes.grid(False)
     plt.show()
 
@@ -116,13 +116,14 @@ def show_flow(
     tokens: words and signs. states: (T, W). noise, latents: (C, S, S). image: (3, S, S). names:
     what makes each of the four arrows: tokenizer, text encoder, U-Net, decoder.
     """
-    figure, axes = plt.subplots(figsize=(11, 4.6))
-    axes.set(xlim=(0, 11), ylim=(0, 4.6), aspect="equal")
+    figure, axes = plt.subplots(figsize=(11, 5))
+    axes.set(xlim=(0, 11.1), ylim=(-0.25, 4.6), aspect="equal")
     axes.axis("off")
     figure.get_layout_engine().set(w_pad=0, h_pad=0)
     _box(axes, 0.1, 3.3, 2.0, 0.9, f"“{prompt}”", ORANGE)
     _box(axes, 3.1, 3.3, 2.4, 0.9, " ".join(tokens), ORANGE)
-    _picture(axes, states.detach().cpu().numpy(), 6.6, 3.3, 1.8, 0.9, "states", "coolwarm")
+    _picture(axes, states.detach().cpu().numpy(), 6.6, 3.3, 1.8, 0.9, "", "coolwarm")
+    axes.text(8.5, 3.75, "states: a vector\nfor each token", va="center", fontsize=9)
     _picture(axes, _in_colours(noise), 0.5, 0.55, 1.5, 1.5, "noise")
     _picture(axes, _in_colours(latents), 6.75, 0.55, 1.5, 1.5, "latents")
     _picture(axes, to_uint8(image[None])[0], 9.2, 0.4, 1.8, 1.8, "picture")
@@ -139,10 +140,10 @@ def show_flow(
         axes.text(*middle, name, ha="center", va="bottom", fontsize=9, color=GREEN)
     bend = {"connectionstyle": "arc3,rad=-0.25"}
     axes.annotate("", (5.0, 1.95), (7.4, 3.2), arrowprops=ARROW | bend)
-    axes.text(6.7, 2.45, "cross-attention", fontsize=9, color=GREEN)
+    axes.text(7.0, 2.3, "cross-attention", fontsize=9, color=GREEN)
     turn = {"connectionstyle": "arc3,rad=-0.9", "color": PURPLE}
     axes.annotate("", (3.7, 0.7), (5.0, 0.7), arrowprops=ARROW | turn)
-    axes.text(4.35, 0.02, "again, at less noise", ha="center", fontsize=9, color=PURPLE)
+    axes.text(4.35, -0.15, "again, at less noise", ha="center", fontsize=9, color=PURPLE)
     plt.show()
 
 
