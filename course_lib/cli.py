@@ -130,7 +130,7 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
-MODELS = {"gan": "conditional_gan", "diffusion": "latent_diffusion"}  # who paints → its room
+MODELS = {"diffusion": "latent_diffusion", "gan": "conditional_gan"}  # who paints → its room
 MODEL_HELP = f"Who paints: {', '.join(MODELS)}."
 PROMPT_HELP = (
     'What to paint, in English or Chinese: "red eyes, long blue hair", "红眼睛，蓝色长发".'
@@ -144,7 +144,7 @@ SIZE_HELP = "Pixels of a side, a multiple of 8; the diffusion model only. Defaul
 def paint(
     context: typer.Context,
     prompt: Annotated[str, typer.Argument(help=PROMPT_HELP)],
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "gan",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = next(iter(MODELS)),
     number: Annotated[int, typer.Option("-n", min=1, max=1024, help="Faces to paint.")] = 16,
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture.")] = Path("painting.png"),
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
@@ -166,6 +166,10 @@ def _paint(asked: SimpleNamespace) -> None:
         raise CourseError(f"there is no model {asked.model!r}; known: {', '.join(MODELS)}")
     if asked.out.suffix.lower() not in form:
         raise CourseError(f"{asked.out} names no picture: end it with {', '.join(form)}")
+    names = ("steps", "guidance", "size")
+    options = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
+    if asked.model == "gan" and options:
+        raise CourseError(f"the GAN paints in one step: it has no --{next(iter(options))}")
     from PIL import Image
 
     from course_lib import judge, pretrained, text
@@ -182,7 +186,7 @@ def _paint(asked: SimpleNamespace) -> None:
     painter = room.Painter()
     for line in text.remarks(painter.encoder.understand(asked.prompt)):
         typer.echo(line)
-    with _painting(asked) as options:
+    with _watched(asked, options) as options:
         images = painter([asked.prompt] * asked.number, asked.seed, **options)
     with atomic(asked.out) as temporary:
         Image.fromarray(image_grid(images)).save(temporary, format=form[asked.out.suffix.lower()])
@@ -195,13 +199,9 @@ def _paint(asked: SimpleNamespace) -> None:
 
 
 @contextmanager
-def _painting(asked: SimpleNamespace) -> Iterator[dict[str, Any]]:
+def _watched(asked: SimpleNamespace, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The painter's options, with a bar of its steps where there is a terminal to draw it in."""
-    names = ("steps", "guidance", "size")
-    options = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
     if asked.model == "gan":
-        if options:
-            raise CourseError(f"the GAN paints in one step: it has no --{next(iter(options))}")
         yield {}
         return
     from tqdm import tqdm

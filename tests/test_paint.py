@@ -29,10 +29,18 @@ def pixels(path: str) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
-def test_it_says_who_paints_and_paints_what_it_is_told():
-    said = paint("红眼睛，蓝色长发", "--model", "gan", "-n", 16, "-o", "out.png", "--attributes")
+@pytest.mark.parametrize(
+    ("model", "weights", "room"),
+    [
+        ([], "faces-diffusion", "(diffusion|latent_diffusion)"),
+        (["--model", "gan"], "faces-words", "conditional_gan"),
+    ],
+)
+def test_it_says_who_paints_and_paints_what_it_is_told(model, weights, room):
+    said = paint("红眼睛，蓝色长发", *model, "-n", 16, "-o", "out.png", "--attributes")
     first, *lines = said.splitlines()
-    assert re.match(r"faces-words: [\d,]+ images in \d+ minutes \(.+\), course train cond", first)
+    took = rf"{weights}: [\d,]+ images in \d+ minutes \(.+\), course train {room} "
+    assert re.match(took, first)
     assert pixels("out.png").shape == (2 * 64 + 2, 8 * 64 + 7 * 2, 3)
     seen = [line for line in lines if re.match(r"\d+: ", line)]
     assert len(seen) == 16
@@ -69,9 +77,12 @@ def test_odd_prompts_are_painted_and_told(prompt, told):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "oil"], "there is no model 'oil'; known: gan, diffusion"),
-        (["--steps", "4"], "the GAN paints in one step: it has no --steps"),
-        (["--guidance", "2"], "it has no --guidance"),
+        (["--model", "oil"], "there is no model 'oil'; known: diffusion, gan"),
+        (["--model", "gan", "--steps", "4"], "the GAN paints in one step: it has no --steps"),
+        (["--model", "gan", "--guidance", "2"], "it has no --guidance"),
+        (["--steps", "0"], "steps is 0; choose a whole number from 1, such as 10"),
+        (["--guidance", "-1"], "guidance is -1.0; choose 0 or more"),
+        (["--size", "60"], "size is 60; choose a multiple of 8 from 32 to 512"),
         (["-o", "out.txt"], "out.txt names no picture: end it with .png, .webp, .jpg"),
         (["-o", "no such folder/out.png"], "No such file or directory"),
     ],
