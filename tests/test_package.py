@@ -18,14 +18,18 @@ PROBE = """
 import importlib
 import json
 import course_lib
-from course_lib import faces, pretrained, settings
+from course_lib import cli, faces, pretrained, settings
 
 networks = []
 for name in pretrained.names():
     about = pretrained.describe(name)
     words = about["training"]["command"].split()  # `course train ROOM …`, or a benchmark's
-    room = importlib.import_module(f"course_lib.{words[2] if words[0] == 'course' else 'dcgan'}")
-    networks.append(pretrained.load(name, getattr(room, about["network"])))
+    room = cli.SHORT.get(words[2], words[2]) if words[0] == "course" else "dcgan"
+    room = importlib.import_module(f"course_lib.{room}")
+    if "folder" in about:
+        networks.append(room.load_painter(name))
+    else:
+        networks.append(pretrained.load(name, getattr(room, about["network"])))
 print(json.dumps({
     "library": course_lib.__file__,
     "data": str(settings.data_dir()),

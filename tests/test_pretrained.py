@@ -160,11 +160,17 @@ def test_only_the_courses_own_folder_takes_no_large_weights(tmp_path, monkeypatc
 @pytest.mark.parametrize("name", pretrained.names())
 def test_committed_weights_are_whole_and_small(name):
     about = pretrained.describe(name)
-    for part in (about, about.get("film")):
-        if part:
-            path = settings.data_dir() / "weights" / part["file"]
-            assert sha256(path) == part["sha256"]
-            assert path.stat().st_size <= pretrained.LARGEST_FILE
+    parts = [about["film"]] if "film" in about else []
+    if "files" in about:
+        parts += [
+            {"file": f"{name}/{file}", "sha256": given} for file, given in about["files"].items()
+        ]
+    else:
+        parts.append(about)
+    for part in parts:
+        path = settings.data_dir() / "weights" / part["file"]
+        assert sha256(path) == part["sha256"]
+        assert path.stat().st_size <= pretrained.LARGEST_FILE
 
 
 def test_a_folder_comes_back_whole_or_not_at_all(tmp_path):
