@@ -202,7 +202,7 @@ def _paint(asked: SimpleNamespace) -> None:
 def _watched(asked: SimpleNamespace, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The painter's options, with a bar of its steps where there is a terminal to draw it in."""
     if asked.model == "gan":
-        yield {}
+        yield options
         return
     from tqdm import tqdm
 

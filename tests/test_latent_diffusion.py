@@ -122,6 +122,13 @@ def test_emphasis_lies_where_the_words_decide():
     assert_close(ld.decided_by(values, known, "eyes"), eyes)
 
 
+def test_faces_of_whom_nothing_is_known_teach_no_words():
+    own = faces.Faces(np.zeros((4, 64, 64, 3), np.uint8), name="mine")
+    for recipe in (ld.Recipe(), ld.PRESETS["decoder"].recipe):
+        with pytest.raises(faces.FacesError, match="mine: only drawings of the course's own style"):
+            ld.build(own, recipe)
+
+
 def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):
     sizes = {"autoencoder": autoencoder, "encoder": encoder, "channels": (16, 32)}
     fit = {"progress": False, "pictures": None, "watch": None}

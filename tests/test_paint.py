@@ -32,7 +32,7 @@ def pixels(path: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("model", "weights", "room"),
     [
-        ([], "faces-diffusion", "(diffusion|latent_diffusion)"),
+        ([], "faces-diffusion", "diffusion"),
         (["--model", "gan"], "faces-words", "conditional_gan"),
     ],
 )

@@ -160,16 +160,15 @@ def test_only_the_courses_own_folder_takes_no_large_weights(tmp_path, monkeypatc
 @pytest.mark.parametrize("name", pretrained.names())
 def test_committed_weights_are_whole_and_small(name):
     about = pretrained.describe(name)
-    parts = [about["film"]] if "film" in about else []
-    if "files" in about:
-        parts += [
-            {"file": f"{name}/{file}", "sha256": given} for file, given in about["files"].items()
-        ]
+    if "files" in about:  # a folder of them
+        hashes = {f"{name}/{file}": value for file, value in about["files"].items()}
     else:
-        parts.append(about)
-    for part in parts:
-        path = settings.data_dir() / "weights" / part["file"]
-        assert sha256(path) == part["sha256"]
+        hashes = {about["file"]: about["sha256"]}
+    if "film" in about:
+        hashes[about["film"]["file"]] = about["film"]["sha256"]
+    for file, value in hashes.items():
+        path = settings.data_dir() / "weights" / file
+        assert sha256(path) == value
         assert path.stat().st_size <= pretrained.LARGEST_FILE
 
 

@@ -165,5 +165,10 @@ def held_apart(attributes: Mapping[str, str]) -> bool:
 
 
 def without_apart(known: Faces) -> Faces:
-    """The faces that are to be learnt from: without the pairs that are held apart."""
+    """The faces that are to be learnt from: without the pairs that are held apart.
+
+    FacesError when their attributes are unknown.
+    """
+    if known.attributes is None:
+        raise checks.no_attributes(known.name)
     return known[[i for i, row in enumerate(known.attributes) if not held_apart(row)]]

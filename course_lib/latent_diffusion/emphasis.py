@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from course_lib import captions, faces
+from course_lib.faces import checks
 
 
 def decided_by(values: Tensor, known: faces.Faces, attribute: str) -> Tensor:
@@ -31,7 +32,11 @@ def where_words_show(values: Tensor, known: faces.Faces) -> Tensor:
     The mean over the attributes of what each decides, divided by its own mean; faces and their
     mirror images are taken as equally likely. In the latents of the course's faces the colour of
     the hair decides a fifth of all variance, that of the eyes a sixtieth; here both count the same.
+
+    FacesError when attributes are unknown.
     """
+    if known.attributes is None:
+        raise checks.no_attributes(known.name)
     maps = [decided_by(values, known, attribute) for attribute in known.attributes[0]]
     shown = torch.stack([found / found.mean() for found in maps if found.any()]).mean(0)
     return (shown + shown.flip(-1)) / 2
