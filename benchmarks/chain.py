@@ -26,7 +26,7 @@ from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
 
 MARK = 10.0  # minutes between two looks
-FIRST = 0.3  # share of the time for the text encoder and the autoencoder
+FIRST = 0.25  # share of the time for the text encoder and the autoencoder
 CHOSEN = {"on the way": 300, "end": 2000}  # captions
 PROMPTS = ("red eyes", "蓝色长发", "blonde twintails, blue eyes", "戴眼镜，绿色头发")
 
@@ -38,7 +38,7 @@ def side_by_side(options: argparse.Namespace) -> None:
     commands = {
         "text": ["text", "--preset", "text", "--precision", "no"],
         "autoencoder": [
-            "latent_diffusion", "--preset", "autoencoder", "--precision", options.precision,
+            "latent_diffusion", "--preset", "small_autoencoder", "--precision", options.precision,
         ],
     }  # fmt: skip
     running = {}
@@ -100,14 +100,14 @@ def together(options: argparse.Namespace) -> None:
     grids = [np.asarray(Image.open(path)) for path in sorted(options.run.glob("[0-9]*.png"))]
     gap = np.full((12, *grids[0].shape[1:]), 255, np.uint8)
     rows = [part for grid in grids for part in (grid, gap)]
-    Image.fromarray(np.concatenate(rows[:-1])).save(options.figures / "chain.png", optimize=True)
+    Image.fromarray(np.concatenate(rows[:-1])).save(options.figures / "chain.webp", quality=90)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/chain"))
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--data", default="drawn:20000")
+    parser.add_argument("--data", default="bundled")
     parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
     parser.add_argument("--threads", type=int, default=2, help="of the painter")
     parser.add_argument("--figures", type=Path)

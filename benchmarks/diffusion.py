@@ -20,7 +20,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -206,41 +206,46 @@ def _cell(values: list[float], name: str) -> str:
 def steps(options: argparse.Namespace) -> None:
     """Accuracy, and the time of one picture, against the number of steps."""
     painter = ld.Painter()
-    series = {"hair": [], "eyes": [], "mean": []}
-    numbers = (1, 2, 3, 4, 6, 8, 10, 15, 20, 30)
+    numbers, found = (1, 2, 3, 4, 6, 8, 10, 20), []
     print("| steps | hair | eyes | mean | everything | one picture, s |")
     print("|---|---|---|---|---|---|")
     for number in numbers:
-        scores = text.in_brief(_follow(painter, steps=number))
-        for name, values in series.items():
-            values.append(100 * scores[name])
+        found.append(text.in_brief(_follow(painter, steps=number)))
         took = _seconds(lambda number=number: painter(["red eyes, blue hair"], steps=number))
-        cells = " | ".join(f"{value:.1%}" for value in scores.values())
+        cells = " | ".join(f"{value:.1%}" for value in found[-1].values())
         print(f"| {number} | {cells} | {took:.2f} |", flush=True)
     if options.figures:
-        with plots.style():
-            figure, axes = plt.subplots(figsize=(7, 3.2))
-            for (name, values), marker in zip(series.items(), "os^", strict=True):
-                axes.plot(numbers, values, marker=marker, label=name)
-            axes.set(xlabel="steps", ylabel="% as asked for", xscale="log", ylim=(0, 101))
-            axes.set_xticks(numbers, numbers, minor=False)
-            axes.legend(loc="lower right")
-            figure.savefig(options.figures / "diffusion_steps.png")
+        _curve(numbers, found, "steps", options.figures)
 
 
 def guidance(options: argparse.Namespace) -> None:
     """Accuracy, and how the pictures are, against the guidance."""
     painter = ld.Painter()
     ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
+    scales, found = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0), []
     print("| guidance | hair | eyes | mean | everything | convolution | pixels | recall |")
     print("|---|---|---|---|---|---|---|---|")
-    for scale in (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0):
-        scores = text.in_brief(_follow(painter, guidance=scale))
+    for scale in scales:
+        found.append(text.in_brief(_follow(painter, guidance=scale)))
         values = ruler.values(painter(text.held_out_captions(), seed=2, guidance=scale))
-        cells = " | ".join(f"{value:.1%}" for value in scores.values())
+        cells = " | ".join(f"{value:.1%}" for value in found[-1].values())
         wanted = ("frechet/convolution", "frechet/pixels", "recall")
         floors = " | ".join(f"{values[name]:.2f}" for name in wanted)
         print(f"| {scale:g} | {cells} | {floors} |", flush=True)
+    if options.figures:
+        _curve(scales, found, "guidance", options.figures)
+
+
+def _curve(at: Sequence[float], found: list[dict[str, float]], name: str, folder: Path) -> None:
+    """Accuracy against something, as `diffusion_NAME.png`."""
+    with plots.style():
+        figure, axes = plt.subplots(figsize=(7, 3.2))
+        for column, marker in zip(COLUMNS[:3], "os^", strict=True):
+            axes.plot(at, [100 * row[column] for row in found], marker=marker, label=column)
+        axes.set(xlabel=name, ylabel="% as asked for", xscale="log", ylim=(0, 101))
+        axes.set_xticks(at, [f"{one:g}" for one in at], minor=False)
+        axes.legend(loc="lower center")
+        figure.savefig(folder / f"diffusion_{name}.png")
 
 
 def painters(options: argparse.Namespace) -> None:

@@ -55,7 +55,7 @@ def one_seed(seed: int, options: argparse.Namespace) -> dict[str, dict]:
         encoder = words.result().encoder.requires_grad_(False)
         plan = ld.build_painter(
             known, seed=seed, precision=precision, autoencoder=autoencoder, encoder=encoder,
-            languages=languages,
+            languages=languages, channels=tuple(options.channels),
         )  # fmt: skip
         history = fit(plan, options.minutes, out / f"{name}-painter")
         minutes[name] = options.minutes_text + history.seconds / 60
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--minutes-text", type=float, default=4.0)
     parser.add_argument("--minutes-distilling", type=float, default=2.0)
     parser.add_argument("--data", default="bundled")
+    parser.add_argument("--channels", type=int, nargs="+", default=[64, 128, 128])
     parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -136,7 +136,7 @@ PROMPT_HELP = (
     'What to paint, in English or Chinese: "red eyes, long blue hair", "红眼睛，蓝色长发".'
 )
 STEPS_HELP = "Looks of the diffusion model, from noise to picture. Default: 10."
-GUIDANCE_HELP = "How much it minds the words: 1 as it has learnt, more exaggerates. Default: 3."
+GUIDANCE_HELP = "How much it minds the words: 1 as it has learnt, more exaggerates. Default: 2."
 SIZE_HELP = "Pixels of a side, a multiple of 8; the diffusion model only. Default: 64."
 
 

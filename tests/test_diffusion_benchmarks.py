@@ -106,6 +106,17 @@ def test_both_painters_by_all_rulers(monkeypatch, capsys):
     assert "100.0%" in rows[-1]  # real eyes match
 
 
+@pytest.mark.parametrize(("what", "rows"), [("steps", 8), ("guidance", 6)])
+def test_accuracy_as_a_curve(what, rows, tmp_path, monkeypatch, capsys):
+    bench = script("diffusion")
+    monkeypatch.setattr(metrics, "Ruler", Nines)
+    monkeypatch.setattr(bench.text, "held_out_captions", lambda: ["red eyes"] * 4)
+    monkeypatch.setattr(bench, "_seconds", lambda paint: 0.1)
+    main(bench, what, "--figures", tmp_path)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + rows
+    assert (tmp_path / f"diffusion_{what}.png").stat().st_size > 1000
+
+
 def test_latents_beside_pixels(capsys):
     main(script("diffusion"), "space", "--channels", 16, 32)
     rows = capsys.readouterr().out.splitlines()[2:]
@@ -119,6 +130,7 @@ def test_chinese_for_an_english_painter(tmp_path, capsys):
     bench = script("skypaint")
     bench.PROMPTS = ("red eyes", "红眼睛")
     given = ["--run", tmp_path, "--seeds", 1, "--minutes", 0.02, "--minutes-text", 0.02]
+    given += ["--channels", 16, 32]
     main(bench, *given, "--minutes-distilling", 0.02)
     out = capsys.readouterr().out
     assert out.count("| en |") == out.count("| zh |") == 3
@@ -152,4 +164,4 @@ def test_the_chain_s_painter_learns_in_what_is_left_and_leaves_a_log(tmp_path, m
     assert lines[-1]["at"] == "end"
     assert len(lines) >= 2
     assert all(0 <= line["hair"] <= 1 for line in lines)
-    assert (figures / "chain.png").stat().st_size > 1000
+    assert (figures / "chain.webp").stat().st_size > 1000

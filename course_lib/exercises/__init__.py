@@ -17,7 +17,9 @@ from course_lib.exercises.lesson_3 import discriminator_step, generator_step, mo
 from course_lib.exercises.lesson_4 import matching_loss, misfit, retrieve
 from course_lib.exercises.lesson_5 import (
     add_noise,
+    attention,
     decibels,
+    flow_loss,
     guidance,
     image_to_image,
     inpainting,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 
 import torch
 
@@ -114,6 +115,93 @@ def decibels(measure: Callable) -> str:
 
 
 @checker("5.4")
+def flow_loss(loss: Callable) -> str:
+    """`loss(unet, latents, states, noise, time)`: the mean square that the painter learns from."""
+    latents, noise, states = torch.randn(3, 4, 5, 5), torch.randn(3, 4, 5, 5), torch.randn(3, 7, 6)
+    time = torch.tensor([0.1, 0.5, 0.9])
+    said, asked = torch.randn(3, 4, 5, 5), []
+
+    def unet(places: torch.Tensor, times: torch.Tensor, words: torch.Tensor) -> SimpleNamespace:
+        asked.append((places, torch.as_tensor(times).flatten(), words))
+        return SimpleNamespace(sample=said)
+
+    answer = torch.as_tensor(call(loss, unet, latents, states, noise, time)).float()
+    require(len(asked) == 1, f"Ask the U-Net once, with everything; it was asked {len(asked)} ×.")
+    places, times, words = asked[0]
+    beside = time.view(-1, 1, 1, 1)
+    require(not torch.allclose(places, latents), "The U-Net saw latents without any noise.")
+    require(
+        not torch.allclose(places, beside * latents + (1 - beside) * noise, atol=1e-5),
+        "Turned round: at time 0 there is no noise, at time 1 nothing else.",
+    )
+    require(
+        torch.allclose(places, (1 - beside) * latents + beside * noise, atol=1e-5),
+        "The U-Net should see the place on the straight road (exercise 5.1).",
+    )
+    require(
+        not torch.allclose(times.float(), time, atol=1e-5),
+        "diffusers counts times from 0 to 1000, and this U-Net has learnt so: hand on 1000 · time.",
+    )
+    require(
+        torch.allclose(times.float(), 1000 * time, atol=1e-2), "The U-Net was told other times."
+    )
+    require(words is states, "Hand on the words as well: `unet(places, times, states)`.")
+    require(answer.numel() == 1, "Return one number: the mean over everything.")
+
+    def is_(target: torch.Tensor) -> bool:
+        return torch.allclose(answer, (said - target).square().mean(), atol=1e-4)
+
+    way = noise - latents
+    require(not is_(-way), "The direction points to the noise: noise − latents. Yours points away.")
+    require(not is_(noise), "That is the loss of a network that names the noise; ours names a way.")
+    require(
+        not is_(latents), "That is the loss of a network that names the data; ours names a way."
+    )
+    require(
+        not torch.allclose(answer, (said - way).square().sum(), rtol=1e-4),
+        "The sum grows with the picture: take the mean.",
+    )
+    require(is_(way), "Compare the U-Net's answer with the direction, noise − latents, squared.")
+    return "Noise it, ask which way, compare: all that a painter of latents learns from."
+
+
+@checker("5.5")
+def attention(look: Callable) -> str:
+    """`look(queries, keys, values)`: for each query a mean of the values, weighted by the keys."""
+    queries, keys, values = 3 * torch.randn(6, 16), torch.randn(4, 16), torch.randn(4, 5)
+    answer = call(look, queries, keys, values)
+    require(isinstance(answer, torch.Tensor), f"Return a tensor, not {kind(answer)}.")
+    alike = queries @ keys.T
+
+    def is_(weights: torch.Tensor) -> bool:
+        return answer.shape == (6, 5) and torch.allclose(answer, weights @ values, atol=1e-4)
+
+    require(
+        answer.shape != (6, 4),
+        "That is how much each place looks at each token. Now take the mean of the values with "
+        "these weights: `weights @ values`.",
+    )
+    require(
+        answer.shape == (6, 5),
+        f"For 6 queries and values of 5 numbers return (6, 5), not {tuple(answer.shape)}.",
+    )
+    require(
+        not is_(alike.softmax(1)), "Without 1/√d, d the length of a query, one token takes all."
+    )
+    require(
+        not any(is_((alike / part).softmax(0)) for part in (1, 4, 16)),
+        "Your weights sum up to 1 over the *places*. Each place shares its look among the tokens: "
+        "take the softmax over those, `dim=-1`.",
+    )
+    require(not is_(alike / 4), "Without softmax the weights are no shares: they must sum up to 1.")
+    require(not is_((alike / 16).softmax(1)), "Divide by √d, not by d.")
+    require(
+        is_((alike / 4).softmax(1)), "Not the mean of the values, weighted by softmax(Q Kᵀ / √d)."
+    )
+    return "A place asks, the tokens answer: softmax(Q Kᵀ / √d) V."
+
+
+@checker("5.6")
 def guidance(guided: Callable) -> str:
     """`guided(without, with_words, scale)`: the direction, further than the words say."""
     without, told = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
@@ -145,7 +233,7 @@ def _says(scale: float) -> str:
     )
 
 
-@checker("5.5")
+@checker("5.7")
 def swap_scheduler(swapped: Callable, pipeline) -> str:
     """`swapped(pipeline)`: a pipeline of the same networks that walks with UniPC."""
     before = type(pipeline.scheduler).__name__
@@ -174,7 +262,7 @@ def swap_scheduler(swapped: Callable, pipeline) -> str:
     return "The same networks, another walk: a scheduler has no weights."
 
 
-@checker("5.6")
+@checker("5.8")
 def image_to_image(repaint: Callable, pipeline) -> str:
     """`repaint(pipeline, image, prompt, strength)`: an image painted anew, a part of the way."""
     some = [face for face in _known() if face[1]["hair_color"] in ("brown", "black")][:3]
@@ -198,7 +286,7 @@ def image_to_image(repaint: Callable, pipeline) -> str:
     return f"strength 0.3 changes a pixel by {little:.2f} on average, 0.9 by {much:.2f}"
 
 
-@checker("5.7")
+@checker("5.9")
 def inpainting(new_eyes: Callable, pipeline) -> str:
     """`new_eyes(pipeline, image, colour)`: eyes of another colour, and the rest as it was."""
     some = [face for face in _known() if face[1]["eye_color"] in ("brown", "blue")][:3]

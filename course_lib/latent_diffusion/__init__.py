@@ -17,7 +17,7 @@ from course_lib.latent_diffusion.autoencoder import (
 from course_lib.latent_diffusion.emphasis import decided_by, emphasised, where_words_show
 from course_lib.latent_diffusion.learning import PRESETS, Recipe, build, build_painter
 from course_lib.latent_diffusion.looking import guess, looks
-from course_lib.latent_diffusion.painting import Painter, load_painter, walk
+from course_lib.latent_diffusion.painting import Painter, guided_velocity, load_painter, walk
 from course_lib.latent_diffusion.pipeline import assemble, load, save
 from course_lib.latent_diffusion.plane import PlaneFlow
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
@@ -44,6 +44,7 @@ __all__ = [
     "flow",
     "give_back",
     "guess",
+    "guided_velocity",
     "latents_of",
     "load",
     "load_autoencoder",

@@ -53,15 +53,15 @@ def guided(unconditional: Tensor, conditional: Tensor, scale: float) -> Tensor:
     The difference that the words make, times `scale`. 1 is as told, 0 without words.
     """
     if scale < 0:
-        raise CourseError(f"guidance is {scale}; choose 0 or more, such as 3")
+        raise CourseError(f"guidance is {scale}; choose 0 or more, such as 2")
     return unconditional + scale * (conditional - unconditional)
 
 
-def times_of(steps: int) -> Tensor:
-    """From 1, the noise, down to 0, the data, in so many equal steps: (steps + 1,)."""
+def times_of(steps: int, start: float = 1.0) -> Tensor:
+    """From 1, the noise, or from `start` down to 0, the data, in equal steps: (steps + 1,)."""
     if steps < 1:
         raise CourseError(f"steps is {steps}; choose 1 or more, such as 10")
-    return torch.linspace(1, 0, steps + 1)
+    return torch.linspace(start, 0, steps + 1)
 
 
 @torch.no_grad()
@@ -83,8 +83,8 @@ def two_step(velocity: Velocity, noise: Tensor, times: Sequence[float] | Tensor)
 
     Lu et al. 2022 (arXiv 2211.01095, algorithm 2). It follows the guess of the data instead of the
     velocity: how the guess has changed since the last step says how it will go on changing. λ is
-    the logarithm of signal over noise, in which steps are measured. The last step, to a λ without
-    end, is one of `euler`'s, and so is the first.
+    the logarithm of signal over noise, in which steps are measured. At pure noise and at the data λ
+    has no end: there, in the first two steps and in the last, it walks as `euler` does.
     """
     times = torch.as_tensor(times)
     lambdas = ((1 - times) / times).log()  # −∞ at pure noise, ∞ at the data

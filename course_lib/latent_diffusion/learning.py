@@ -54,6 +54,11 @@ PRESETS = {
         120_000, data="drawn:20000", fit={"pictures_every": 1000, "save_every": 500},
         weights=compressor.WEIGHTS,
     ),
+    "small_autoencoder": training.Preset(
+        "half as wide, twice as fast: for a whole chain in an hour", AutoencoderRecipe(),
+        40_000, sizes={"channels": (16, 32, 64)},
+        fit={"pictures_every": 1000, "save_every": 500},
+    ),
     "decoder": training.Preset(
         "the autoencoder's decoder alone, further, with an eye on what words name: latents stay",
         AutoencoderRecipe(
@@ -111,7 +116,8 @@ def build_painter(
     torch.manual_seed(training.derive(seed, "weights"))
     numbers, side = latents.shape[2], latents.shape[-1]
     unet = new_unet(channels, encoder.projection.out_features, recipe.pooled, numbers, side)
-    unet = unet.to(device, memory_format=compressor.layout(device))
+    layout = compressor.layout(device, accelerator.mixed_precision)
+    unet = unet.to(device, memory_format=layout)
     average = training.EMA(unet, recipe.average)
     optimiser = compressor.adamw(unet.parameters(), recipe.unet_rate, device, decay=0.01)
     prepared = accelerator.prepare(optimiser)

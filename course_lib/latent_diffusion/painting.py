@@ -17,7 +17,7 @@ from course_lib.latent_diffusion.autoencoder import decode
 from course_lib.latent_diffusion.unet import TIMES
 
 WEIGHTS = "faces-diffusion"  # the committed pipeline
-STEPS, GUIDANCE = 10, 3.0
+STEPS, GUIDANCE = 10, 2.0
 SIZE = 64  # pixels of a side
 
 
@@ -32,7 +32,34 @@ def padded(encoder: text.TextEncoder, prompts: Sequence[str], filler: str = "[SE
     return full.masked_fill(full == text.PAD, encoder.words.index(filler))
 
 
-@torch.no_grad()
+def guided_velocity(
+    unet: UNet2DConditionModel,
+    states: Tensor,
+    empty: Tensor,
+    guidance: float = GUIDANCE,
+    watch: Callable[[int], None] | None = None,
+) -> flow.Velocity:
+    """The way that the U-Net shows with words, for `flow.euler` and `flow.two_step`.
+
+    states: (B, T, W), what it is told for each of B latents. empty: (1, T, W), the states of no
+    words at all. guidance: see `flow.guided`; at 1 the look without words is spared. watch: told at
+    each look of how many latents it was.
+    """
+    without = empty.expand(len(states), -1, -1)
+
+    @torch.no_grad()
+    def velocity(places: Tensor, time: Tensor) -> Tensor:
+        if watch:
+            watch(len(places))
+        if guidance == 1:
+            return unet(places, TIMES * time, states).sample
+        twice, times = places.repeat(2, 1, 1, 1), TIMES * time.repeat(2)
+        answers = unet(twice, times, torch.cat([without, states])).sample
+        return flow.guided(*answers.chunk(2), guidance)
+
+    return velocity
+
+
 def walk(
     unet: UNet2DConditionModel,
     states: Tensor,
@@ -41,24 +68,14 @@ def walk(
     steps: int = STEPS,
     guidance: float = GUIDANCE,
     watch: Callable[[int], None] | None = None,
+    start: float = 1.0,
 ) -> list[Tensor]:
-    """From noise (B, C, H, W), told by states (B, T, W), to latents: all the places on the way.
+    """From noise (B, C, H, W) to latents, see `guided_velocity`: all the places on the way.
 
-    empty: (1, T, W), the states of no words at all. One look at each step with the words and one
-    without; with guidance 1 those without are spared. watch: told at each step how many it was of.
+    start: the time at which it begins; below 1 `noise` is latents with so much noise in them.
     """
-    without = empty.expand(len(noise), -1, -1)
-
-    def velocity(places: Tensor, time: Tensor) -> Tensor:
-        if watch:
-            watch(len(noise))
-        if guidance == 1:
-            return unet(places, TIMES * time, states).sample
-        twice, times = places.repeat(2, 1, 1, 1), TIMES * time.repeat(2)
-        answers = unet(twice, times, torch.cat([without, states])).sample
-        return flow.guided(*answers.chunk(2), guidance)
-
-    return flow.two_step(velocity, noise, flow.times_of(steps))
+    velocity = guided_velocity(unet, states, empty, guidance, watch)
+    return flow.two_step(velocity, noise, flow.times_of(steps, start))
 
 
 class Painter:

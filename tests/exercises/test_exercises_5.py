@@ -1,6 +1,7 @@
 """What lesson 5's checkers say about the mistakes that students make."""
 
 from copy import deepcopy
+from functools import partial
 
 import pytest
 import torch
@@ -106,7 +107,65 @@ def test_decibels(answer, says):
     assert check.decibels(lambda a, b: in_decibels(a, b).item()).passed
 
 
+def loss(unet, latents, states, noise, time, *, sign=1, many=1000, towards=None, of="mean"):
+    answer = unet(on_the_way(latents, noise, time), many * time, states).sample
+    target = sign * (noise - latents) if towards is None else {"n": noise, "d": latents}[towards]
+    return getattr((answer - target).square(), of)()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (partial(loss, sign=-1), "Yours points away"),
+        (partial(loss, many=1), "1000 · time"),
+        (partial(loss, many=500), "other times"),
+        (partial(loss, towards="n"), "names the noise"),
+        (partial(loss, towards="d"), "names the data"),
+        (partial(loss, of="sum"), "take the mean"),
+        (lambda u, d, s, n, t: loss(u, d, 2 * s, n, t), "words"),
+        (lambda u, d, s, n, t: loss(u, d, s, d, t), "without any noise"),
+        (lambda u, d, s, n, t: loss(u, n, s, d, t), "Turned round"),
+        (lambda u, d, s, n, t: loss(u, d, s, 2 * n, t), "straight road"),
+        (lambda u, d, s, n, t: loss(u, d, s, n, t) + loss(u, d, s, n, t), "2 ×"),
+        (lambda u, d, s, n, t: loss(u, d, s, n, t) + 1, "squared"),
+        (lambda u, d, s, n, t: u(on_the_way(d, n, t), 1000 * t, s).sample - n + d, "one number"),
+    ],
+)
+def test_flow_loss(answer, says):
+    verdict = check.flow_loss(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.flow_loss(loss).passed
+
+
+def look(q, k, v, part=4.0, dim=-1):
+    return (q @ k.T / part).softmax(dim) @ v
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (partial(look, part=1), "one token takes all"),
+        (partial(look, part=16), "not by d"),
+        (partial(look, dim=0), "over the *places*"),
+        (lambda q, k, v: q @ k.T / 4 @ v, "no shares"),
+        (lambda q, k, v: (q @ k.T / 4).softmax(-1), "`weights @ values`"),
+        (lambda q, k, v: look(q, k, v).T, "return (6, 5)"),
+        (lambda q, k, v: 2 * look(q, k, v), "weighted by"),
+        (lambda q, k, v: 1, "Return a tensor"),
+    ],
+)
+def test_attention(answer, says):
+    verdict = check.attention(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.attention(look).passed
+    assert check.attention(torch.nn.functional.scaled_dot_product_attention).passed
+
+
 def test_an_empty_exercise_waits():
+    assert check.flow_loss(lambda *_: ...).passed is None
+    assert check.attention(lambda *_: ...).passed is None
     assert check.add_noise(lambda *_: ...).passed is None
     assert check.guidance(lambda *_: ...).passed is None
     assert check.sampler(lambda *_: ...).passed is None
