@@ -324,3 +324,24 @@ def test_a_training_s_folder_paints_again(unet, autoencoder, encoder, tmp_path):
     part.unlink()
     with pytest.raises(pretrained.PretrainedError, match="missing"):
         ld.load("small", tmp_path)
+
+
+def test_a_walk_that_begins_late_stays_near_its_picture():
+    """Image to image: from little noise back to nearly the same latents, from much to others."""
+    painter, chance = ld.Painter(), torch.Generator().manual_seed(0)
+    latents = ld.latents_of(painter.autoencoder, faces.load("held-out")[[4]])[0].float()
+    states, empty = painter.states(["green hair"])
+    noise, apart = torch.randn(latents.shape, generator=chance), []
+    for start in (0.1, 0.9):
+        begun = ld.flow.add_noise(latents, noise, start)
+        ends = ld.walk(painter.unet, states, empty, begun, steps=4, start=start)
+        assert_close(ends[0], begun)
+        apart.append((ends[-1] - latents).square().mean().item())
+    assert apart[0] < apart[1] / 4
+
+
+def test_channels_come_last_but_for_16_bits_on_a_cpu():
+    cpu, layout = torch.device("cpu"), ld.autoencoder.layout
+    assert layout(cpu) is torch.channels_last
+    assert layout(cpu, "bf16") is torch.contiguous_format
+    assert layout(torch.device("cuda"), "bf16") is torch.channels_last
