@@ -142,6 +142,16 @@ def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):
     assert again.losses["loss"][:5] == pytest.approx(losses[:5], rel=0.2)
 
 
+def test_a_painter_goes_on_from_a_committed_one(known, encoder):
+    recipe = ld.Recipe(batch_size=4, begin="faces-diffusion")
+    plan = ld.build_painter(known[:8], recipe)
+    begun, committed = plan.result(), ld.Painter().unet
+    for one, other in zip(begun.parameters(), committed.parameters(), strict=True):
+        assert_close(one, other)
+    with pytest.raises(CourseError, match="built in another way: leave out channels and pooled"):
+        ld.build_painter(known[:8], recipe, channels=(16, 32))
+
+
 def test_captions_are_true_of_their_faces_and_some_are_empty(known, encoder):
     latents = torch.zeros(2, len(known), 4, 16, 16)
     told = ld.Latents(known, latents, encoder.tokens, empty=0.25)

@@ -8,14 +8,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from course_lib import captions, faces, text, training
+from course_lib.errors import CourseError
 from course_lib.latent_diffusion import autoencoder as compressor
 from course_lib.latent_diffusion.autoencoder import AutoencoderRecipe
 from course_lib.latent_diffusion.emphasis import emphasised, where_words_show
-from course_lib.latent_diffusion.painting import WEIGHTS, Painter, padded
+from course_lib.latent_diffusion.painting import WEIGHTS, Painter, networks, padded
 from course_lib.latent_diffusion.pipeline import assemble, save
 from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
 
@@ -41,6 +42,7 @@ class Recipe:
     emphasis: float = 0.5  # see `emphasis.where_words_show`
     pooled: bool = True
     filler: str = "[SEP]"
+    begin: str = ""  # a committed painter to go on from, instead of from chance
 
 
 PRESETS = {
@@ -48,6 +50,11 @@ PRESETS = {
         "the course's painter, on the latents of its autoencoder", Recipe(),
         400_000, data="drawn:20000", fit={"pictures_every": 500, "save_every": 250},
         weights=WEIGHTS,
+    ),
+    "faces_further": training.Preset(
+        "the course's painter, on from where it is, at half the rate and without the contrast",
+        Recipe(unet_rate=5e-4, contrast=0.0, begin=WEIGHTS), 400_000, data="drawn:20000",
+        fit={"pictures_every": 500, "save_every": 250}, weights=WEIGHTS,
     ),
     "autoencoder": training.Preset(
         "the course's autoencoder, an hour on a CPU with 16-bit floats", AutoencoderRecipe(),
@@ -116,6 +123,8 @@ def build_painter(
     torch.manual_seed(training.derive(seed, "weights"))
     numbers, side = latents.shape[2], latents.shape[-1]
     unet = new_unet(channels, encoder.projection.out_features, recipe.pooled, numbers, side)
+    if recipe.begin:
+        go_on_from(recipe.begin, unet)
     layout = compressor.layout(device, accelerator.mixed_precision)
     unet = unet.to(device, memory_format=layout)
     average = training.EMA(unet, recipe.average)
@@ -148,6 +157,20 @@ def build_painter(
         figures=lambda _: {"obedience": text.in_brief(text.follow(painter))},
         write=lambda unet, folder: save(assemble(unet, autoencoder, encoder), folder),
     )
+
+
+def go_on_from(name: str, unet: UNet2DConditionModel) -> None:
+    """Give `unet` the weights of the committed painter `name`.
+
+    CourseError when that one is built in another way. PretrainedError when there is none.
+    """
+    try:
+        unet.load_state_dict(networks(name)[0].state_dict())
+    except RuntimeError as error:
+        raise CourseError(
+            f"the painter {name!r} is built in another way: leave out channels and pooled, or begin"
+            ' from chance, with Recipe(begin="")'
+        ) from error
 
 
 @torch.no_grad()

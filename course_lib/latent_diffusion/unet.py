@@ -142,7 +142,9 @@ def diffusion_step(
 
     batch: of `Latents`. encode: tokens (B, T) → states (B, T, W). contrast: weight of how far the
     answer is from the way of *another* latent, which it should not resemble (contrastive flow
-    matching, Stoica et al. 2025, arXiv 2506.05350). shift: of the times, see `flow.random_times`.
+    matching, Stoica et al. 2025, arXiv 2506.05350); the best answer is then 1 / (1 - contrast)
+    times as long as the way, if latents have a mean of 0. shift: of the times, see
+    `flow.random_times`.
     weights: (H, W), how much each place counts, 1 if None. They do not change which answer is best,
     for each place has its own; they change what is learnt first.
 
