@@ -26,7 +26,7 @@ from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
 
 MARK = 10.0  # minutes between two looks
-FIRST = 0.25  # share of the time for the text encoder and the autoencoder
+FIRST = 0.3  # share of the time for the text encoder and the autoencoder
 CHOSEN = {"on the way": 300, "end": 2000}  # captions
 PROMPTS = ("red eyes", "蓝色长发", "blonde twintails, blue eyes", "戴眼镜，绿色头发")
 

@@ -51,7 +51,7 @@ ARMS: dict[str, dict] = {
 }
 CHOSEN = 1000  # captions
 COLUMNS = ("hair", "eyes", "mean", "everything", "convolution", "pixels")
-PROMPTS = ("red eyes, blue hair", "green hair, glasses", "pink twintails", "a frown, white hair")
+PROMPTS = ("red eyes, blue hair", "green hair, glasses", "pink twintails", "frowning, white hair")
 
 
 class Pixels(nn.Module):

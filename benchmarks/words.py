@@ -39,6 +39,7 @@ ARMS = {
     "ours, no variety": {"variety": 0.0},
 }
 CLAIM = ("D sees no words", "no misfits", "misfits", "misfits, one fact wrong", "ours")
+# The encoder knows "frowning", but no "frown": the last prompt is white hair and nothing else.
 PROMPTS = ("red eyes, blue hair", "green hair, glasses", "pink twintails", "a frown, white hair")
 CHOSEN = 2000  # captions
 DISTANCES = ("frechet/convolution", "frechet/pixels")

@@ -356,6 +356,8 @@ def _finish(
         "film": pretrained.choose_moments(history.snapshots) if weights else [],
         "folder": folder,
     }
+    if weights and getattr(plan.recipe, "begin", "") == weights:
+        about |= pretrained.continued(weights, about["training"], about["film"])
     where = "" if weights else f', "{out.as_posix()}"'
     if plan.write:
         path = pretrained.save_folder(name, partial(plan.write, network), **about)

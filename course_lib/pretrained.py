@@ -205,6 +205,24 @@ def film(name: str, folder: str | Path | None = None) -> list[Snapshot]:
     ]
 
 
+def continued(
+    name: str,
+    training: Mapping[str, Any],
+    moments: Sequence[Snapshot] = (),
+    folder: str | Path | None = None,
+) -> dict[str, Any]:
+    """What `save` should note of weights that went on from those of that name.
+
+    The training before stands in the new one as "before"; the films are joined, and steps counted
+    from the beginning of the first.
+    """
+    about = describe(name, folder)
+    past = film(name, folder) if moments and "film" in about else []
+    done = past[-1].step if past else 0
+    more = [replace(one, step=done + one.step) for one in moments if one.step or not past]
+    return {"training": {**training, "before": about["training"]}, "film": [*past, *more]}
+
+
 def choose_moments(
     snapshots: Sequence[Snapshot], moments: int = 25, faces: int = 32
 ) -> list[Snapshot]:

@@ -45,6 +45,18 @@ def test_a_strip_stands_in_where_no_kernel_runs(film):
     assert (first.tolist(), last.tolist()) == ([0, 0, 0], [250, 250, 250])
 
 
+def test_of_a_setting_it_opens_where_it_is_told_and_says_what_it_shows():
+    moments = [np.full((4, 16, 16, 3), shade, np.uint8) for shade in (10, 200)]
+    scrubber = widgets.Scrubber(moments, ["0", "1"], name="guidance", start=0, says="left < right")
+    assert scrubber.slider.description == "guidance"
+    assert decoded(scrubber.picture.value)[0, 0].tolist() == [10, 10, 10]
+    assert scrubber.children[2].value == "left &lt; right"
+    data, _ = DisplayFormatter().format(scrubber)
+    assert data["text/plain"].startswith("Pictures with a slider")
+    scrubber.slider.value = 1
+    assert "<b>1</b>" in scrubber.label.value
+
+
 def test_labels_and_moments_belong_together():
     with pytest.raises(ValueError, match="1 labels for 0 moments; give one each"):
         widgets.Scrubber([], ["noise"])

@@ -66,6 +66,16 @@ def test_film_of_any_number_of_faces(tmp_path, number):
         assert np.abs(after.pictures.astype(int) - before.pictures).max() < 8
 
 
+def test_weights_that_went_on_say_what_was_before(saved):
+    folder, _ = saved
+    more = [Snapshot(step, np.full((10, 8, 8, 3), 9, np.uint8), {"loss": 1.0}) for step in (0, 7)]
+    noted = pretrained.continued("small", {"images": 100}, more, folder)
+    assert noted["training"] == {"images": 100, "before": {"images": 800}}
+    past = pretrained.film("small", folder)
+    assert [one.step for one in noted["film"]] == [one.step for one in past] + [past[-1].step + 7]
+    assert pretrained.continued("small", {"images": 100}, (), folder)["film"] == []
+
+
 def test_a_film_shows_the_beginning_closely_and_no_moment_without_pictures():
     steps = [0, 1, 2, 3, 5, 8, 20, 50, 100]
     snapshots = [Snapshot(step, np.zeros((40, 8, 8, 3), np.uint8)) for step in steps]

@@ -1,5 +1,6 @@
 """Lesson 5's exercises: into noise and back, what is lost, guidance, and the pipeline."""
 
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ def add_noise(noisy: Callable) -> str:
     """`noisy(data, noise, time)`: the place on the way from data to noise, a time for each."""
     data, noise = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
     time = torch.tensor([0.0, 0.25, 1.0])
-    answer = call(noisy, data, noise, time)
+    answer = _beside(noisy, data, noise, time)
     require(isinstance(answer, torch.Tensor), f"Return a tensor, not {kind(answer)}.")
     require(
         answer.shape == data.shape,
@@ -45,19 +46,33 @@ def add_noise(noisy: Callable) -> str:
     return "At time 0 a picture, at time 1 noise, and a straight road between."
 
 
+def _beside(answer: Callable, *arguments):
+    """As `call`, with a hint for who multiplies pictures (B, C, H, W) with a time (B,)."""
+    try:
+        return call(answer, *arguments)
+    except RuntimeError as error:
+        require(
+            "size of tensor" not in str(error),
+            "A time (B,) cannot be multiplied with pictures (B, C, H, W) as it stands: "
+            "`time.view(-1, 1, 1, 1)` gives each picture its own.",
+        )
+        raise
+
+
 @checker("5.2")
 def sampler(walk: Callable) -> str:
     """`walk(velocity, noise, times)`: Euler's way from noise to data."""
     target = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
     noise = torch.randn(2, 2)
-    asked = []
+    asked, shapes = [], set()
 
     def velocity(places: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         asked.append(torch.as_tensor(time).flatten()[0].item())
+        shapes.add(tuple(torch.as_tensor(time).shape))
         return (places - target) / torch.as_tensor(time).reshape(-1, 1)  # to one point, straight
 
     times = torch.tensor([1.0, 0.7, 0.2, 0.0])
-    answer = call(walk, velocity, noise, times)
+    answer = call(walk, velocity, noise.clone(), times)  # who walks in place may
     require(
         isinstance(answer, torch.Tensor) and answer.shape == noise.shape,
         "Return the last places only, a tensor of the noise's shape.",
@@ -69,6 +84,10 @@ def sampler(walk: Callable) -> str:
     require(
         torch.allclose(torch.tensor(asked), times[:-1], atol=1e-6),
         "Ask the network at the time at which a piece begins.",
+    )
+    require(
+        shapes == {(2,)},
+        "Tell the network a time for each of the B places, (B,): `now.expand(len(places))`.",
     )
     away = noise
     for now, then in pairwise(times):
@@ -87,9 +106,10 @@ def decibels(measure: Callable) -> str:
     other = torch.rand(3, 3, 8, 8) - 0.5
     off = torch.tensor([0.2, 0.02, 0.002]).view(-1, 1, 1, 1)  # 20, 40 and 60 dB
     answer = call(measure, other + off, other)
-    number = torch.as_tensor(answer if answer is not None else torch.nan).float()
+    number = torch.as_tensor(answer).float()
     require(
-        number.numel() == 1, f"Return one number, the mean over the images, not {kind(answer)}."
+        number.numel() == 1,
+        f"Return one number, the mean over the images, not {tuple(number.shape)} of them.",
     )
     value = number.item()
     squares = (off.square().mean()).item()
@@ -101,6 +121,10 @@ def decibels(measure: Callable) -> str:
     require(
         not near(40 - 20 * torch.tensor(2.0).log10().item()),
         "Images run from −1 to 1: the range is 2, its square 4.",
+    )
+    require(
+        not near(40 - 10 * torch.tensor(2.0).log10().item()),
+        "The range is 2, but the ratio is one of squares: 4 / mean square.",
     )
     require(not near(-40), "The sign: 10 · log₁₀(4 / mean square), and not of what is under it.")
     require(not near(40 * 2.302585), "That is the natural logarithm; decibels take log₁₀.")
@@ -119,13 +143,13 @@ def flow_loss(loss: Callable) -> str:
     """`loss(unet, latents, states, noise, time)`: the mean square that the painter learns from."""
     latents, noise, states = torch.randn(3, 4, 5, 5), torch.randn(3, 4, 5, 5), torch.randn(3, 7, 6)
     time = torch.tensor([0.1, 0.5, 0.9])
-    said, asked = torch.randn(3, 4, 5, 5), []
+    said, asked = torch.randn(3, 4, 5, 5, requires_grad=True), []
 
-    def unet(places: torch.Tensor, times: torch.Tensor, words: torch.Tensor) -> SimpleNamespace:
-        asked.append((places, torch.as_tensor(times).flatten(), words))
+    def unet(sample, timestep, encoder_hidden_states) -> SimpleNamespace:  # diffusers' own names
+        asked.append((sample, torch.as_tensor(timestep).flatten(), encoder_hidden_states))
         return SimpleNamespace(sample=said)
 
-    answer = torch.as_tensor(call(loss, unet, latents, states, noise, time)).float()
+    answer = torch.as_tensor(_beside(loss, unet, latents, states, noise, time)).float()
     require(len(asked) == 1, f"Ask the U-Net once, with everything; it was asked {len(asked)} ×.")
     places, times, words = asked[0]
     beside = time.view(-1, 1, 1, 1)
@@ -147,6 +171,11 @@ def flow_loss(loss: Callable) -> str:
     )
     require(words is states, "Hand on the words as well: `unet(places, times, states)`.")
     require(answer.numel() == 1, "Return one number: the mean over everything.")
+    require(
+        answer.requires_grad,
+        "Nothing could learn from that: return the tensor itself, without `.item()`, `.detach()` "
+        "or `no_grad`, so that gradients find their way back.",
+    )
 
     def is_(target: torch.Tensor) -> bool:
         return torch.allclose(answer, (said - target).square().mean(), atol=1e-4)
@@ -236,16 +265,22 @@ def _says(scale: float) -> str:
 @checker("5.7")
 def swap_scheduler(swapped: Callable, pipeline) -> str:
     """`swapped(pipeline)`: a pipeline of the same networks that walks with UniPC."""
-    before = type(pipeline.scheduler).__name__
+    before = pipeline.scheduler
     other = call(swapped, pipeline)
+    unchanged = pipeline.scheduler is before
+    pipeline.scheduler = before  # for the next try, and for the cells below
     require(
         hasattr(other, "unet") and hasattr(other, "scheduler"),
         f"Return a pipeline, not {kind(other)}.",
     )
     require(
-        type(pipeline.scheduler).__name__ == before,
+        unchanged,
         "You changed the pipeline that you were given: others still use it. Make another one of "
         "its parts, with `from_pipe`.",
+    )
+    require(
+        other is not pipeline,
+        "That is the pipeline that you were given. Make another of its parts, with `from_pipe`.",
     )
     require(
         other.unet is pipeline.unet,
@@ -269,10 +304,22 @@ def image_to_image(repaint: Callable, pipeline) -> str:
     red, apart = 0, {}
     for image, _ in some:
         for strength in (0.3, 0.9):
-            answer = _picture(call(repaint, pipeline, image, "red hair", strength), image)
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                answer = _picture(call(repaint, pipeline, image, "red hair", strength), image)
+            require(
+                not any("value range in [-1,1]" in str(one.message) for one in warned),
+                "diffusers wants your image in [0, 1]: hand on (image + 1) / 2. It took the other "
+                "only with a warning.",
+            )
             apart.setdefault(strength, []).append((answer - image).abs().mean().item())
             red += strength == 0.9 and judge.read(answer).names[0]["hair_color"] == "red"
     little, much = (sum(apart[strength]) / len(some) for strength in (0.3, 0.9))
+    require(
+        little < 1.5 * much,
+        "With strength 0.3 the picture changes more than with 0.9: hand `strength` on as it is; 1 "
+        "is all noise.",
+    )
     require(
         little < much,
         "With strength 0.3 the picture changes as much as with 0.9: hand `strength` on.",
@@ -282,7 +329,11 @@ def image_to_image(repaint: Callable, pipeline) -> str:
         f"With strength 0.3 a pixel changes by {little:.2f} on average: too much. Does diffusers "
         "get your image in [0, 1]?",
     )
-    require(red >= 2, f"With strength 0.9 and “red hair”, {red} of 3 have red hair.")
+    require(
+        red >= 2,
+        f"With strength 0.9 and “red hair”, {red} of 3 have red hair. Did you hand on the prompt, "
+        "and guidance_scale=2.0?",
+    )
     return f"strength 0.3 changes a pixel by {little:.2f} on average, 0.9 by {much:.2f}"
 
 
@@ -290,23 +341,39 @@ def image_to_image(repaint: Callable, pipeline) -> str:
 def inpainting(new_eyes: Callable, pipeline) -> str:
     """`new_eyes(pipeline, image, colour)`: eyes of another colour, and the rest as it was."""
     some = [face for face in _known() if face[1]["eye_color"] in ("brown", "blue")][:3]
-    right = 0
-    for image, _ in some:
-        answer = _picture(call(new_eyes, pipeline, image, "green"), image)
-        outside = (answer - image).abs().mean(1)[0]
-        outside[22:46, 8:56] = 0  # a generous frame around any eyes
-        require(
-            outside.max() < 0.02,
-            "Something has changed far from the eyes. Put the old pixels back where the mask is 0: "
-            "`torch.where(mask.bool(), painted, image)`.",
-        )
-        right += judge.read(answer).names[0]["eye_color"] == "green"
+    right, asked = 0, ("green", "red", "red")
+    for (image, _), colour in zip(some, asked, strict=True):
+        answer = _picture(call(new_eyes, pipeline, image, colour), image)
+        _only_the_eyes((answer - image).abs().mean(1)[0] > 0.02)
+        right += judge.read(answer).names[0]["eye_color"] == colour
     require(
         right >= 2,
-        f"{right} of 3 have green eyes by the judge. Is 1 in your mask where it may paint, and are "
-        "both eyes inside? strength=1.0 forgets what was there.",
+        f"{right} of 3 have, by the judge, the eyes that were asked for: green, red and red. Does "
+        "the prompt say *eyes*, f'{colour} eyes'? Are both inside the mask? Is guidance_scale 2.0? "
+        "strength=1.0 forgets what was there.",
     )
     return f"{right} of 3 have new eyes, and every other pixel is as it was"
+
+
+def _only_the_eyes(changed: torch.Tensor) -> None:
+    """Require that no place (64, 64) far from the eyes has changed."""
+    inside = torch.zeros_like(changed)
+    inside[22:46, 8:56] = True  # a generous frame around any eyes
+    if not (changed & ~inside).any():
+        return
+    require(
+        changed[26:42, 12:52].any(),
+        "Everything has changed but the eyes: 1 in the mask is where it may paint.",
+    )
+    require(
+        changed[:, :22].any() or changed[:, 46:].any(),
+        "An upright strip has changed. Rows come before columns: `mask[..., 26:42, 12:52]`.",
+    )
+    require(
+        False,
+        "Something has changed far from the eyes. Put the old pixels back where the mask is 0: "
+        "`torch.where(mask.bool(), painted, image)`.",
+    )
 
 
 def _known() -> list[tuple[torch.Tensor, dict[str, str]]]:

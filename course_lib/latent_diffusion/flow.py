@@ -79,7 +79,7 @@ def euler(velocity: Velocity, noise: Tensor, times: Sequence[float] | Tensor) ->
 
 @torch.no_grad()
 def two_step(velocity: Velocity, noise: Tensor, times: Sequence[float] | Tensor) -> list[Tensor]:
-    """The same with a memory of one step, so that fewer are needed: DPM-Solver++(2M).
+    """The same with a memory of one step, which saves steps where roads bend: DPM-Solver++(2M).
 
     Lu et al. 2022 (arXiv 2211.01095, algorithm 2). It follows the guess of the data instead of the
     velocity: how the guess has changed since the last step says how it will go on changing. λ is

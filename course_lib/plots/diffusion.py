@@ -140,7 +140,7 @@ def show_flow(
         axes.text(*middle, name, ha="center", va="bottom", fontsize=9, color=GREEN)
     bend = {"connectionstyle": "arc3,rad=-0.25"}
     axes.annotate("", (5.0, 1.95), (7.4, 3.2), arrowprops=ARROW | bend)
-    axes.text(7.0, 2.3, "cross-attention", fontsize=9, color=GREEN)
+    axes.text(6.2, 2.75, "cross-attention", ha="right", fontsize=9, color=GREEN)
     turn = {"connectionstyle": "arc3,rad=-0.9", "color": PURPLE}
     axes.annotate("", (3.7, 0.7), (5.0, 0.7), arrowprops=ARROW | turn)
     axes.text(4.35, -0.15, "again, at less noise", ha="center", fontsize=9, color=PURPLE)

@@ -80,7 +80,8 @@ def show_images(
     zoom = max(1, round(120 * scale / images.shape[2]))
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     gap = 2 * zoom
-    headline = 28 if titles is not None else 0  # pixels above each row for its titles
+    lines = max((text.count("\n") + 1 for text in titles or []), default=0)
+    headline = 11 + 17 * lines if lines else 0  # pixels above each row for its titles
     if headline:
         white = np.full((len(images), headline, *images.shape[2:]), 255, np.uint8)
         images = np.concatenate([white, images], axis=1)

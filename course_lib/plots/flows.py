@@ -16,11 +16,13 @@ def show_way(
     real: torch.Tensor | None = None,
     arrows: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None,
     reach: float = 2.4,
+    of: str = "points",
 ) -> None:
     """Draw points (N, 2) at some moments of their way, side by side.
 
     moments: a time for each, or words. real: the data, in the background. arrows: at each moment,
-    places (M, 2) and where the network sends what comes there (M, 2), drawn a seventh as long.
+    places (M, 2) and where the network sends what comes there (M, 2), drawn a seventh as long. of:
+    "data" if the points are the data's own, on their way into noise.
     """
     figure, all_axes = plt.subplots(
         1, len(places), figsize=(2.35 * len(places), 2.9), squeeze=False
@@ -31,7 +33,8 @@ def show_way(
         if arrows is not None:
             where = {"angles": "xy", "scale_units": "xy", "scale": 7, "width": 0.006}
             axes.quiver(*arrows[i][0].T, *arrows[i][1].T, color=GREY, **where)
-        axes.scatter(*points.T, s=9, color=FAKE, marker="D", ec="white", lw=0.2, label="points")
+        look = {"color": REAL} if of == "data" else {"color": FAKE, "marker": "D"}
+        axes.scatter(*points.T, s=9, ec="white", lw=0.2, label=of, **look)
         lim = (-reach, reach)
         title = moment if isinstance(moment, str) else f"t = {moment:.2f}"
         axes.set(xlim=lim, ylim=lim, xticks=[], yticks=[], aspect="equal", title=title)

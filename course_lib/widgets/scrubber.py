@@ -1,4 +1,4 @@
-"""A slider through a training: the same noises, painted better and better."""
+"""A slider through pictures: a training's, a walk's, or those of a setting."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ MARGIN = 150  # left of the strip, for the labels
 
 
 class Scrubber(WithStill):
-    """A film with a slider: the same faces at every moment of a training.
+    """Pictures with a slider: the same faces at every moment of a training, or of something else.
 
     moments: uint8 images (n, S, S, 3), one array a moment, n at least 1. labels: what to write
     above each. columns: faces in a row, or fewer if a moment has fewer. Where no kernel runs, a
-    strip of `rows` moments stands in its place.
+    strip of `rows` moments stands in its place. name: of what the slider moves. start: the moment
+    that is shown first; the last, if None. says: a line below the picture.
     """
 
     words = "A film of the training: run this cell in JupyterLab or Colab."
@@ -35,6 +36,9 @@ class Scrubber(WithStill):
         *,
         columns: int = 8,
         rows: int = 6,
+        name: str = "moment",
+        start: int | None = None,
+        says: str = "",
     ):
         if len(moments) != len(labels) or not len(moments):
             raise CourseError(f"{len(labels)} labels for {len(moments)} moments; give one each")
@@ -44,24 +48,29 @@ class Scrubber(WithStill):
         self._frames = [
             encode(Image.fromarray(image_grid(moment, self._columns, gap=0))) for moment in moments
         ]
+        if name != "moment":
+            self.words = "Pictures with a slider: run this cell in JupyterLab or Colab."
         last = len(moments) - 1
+        first = last if start is None else start
         self.picture = ipywidgets.Image(
             format="png",
             layout=ipywidgets.Layout(width=f"{self._columns * 84}px", max_width="100%"),
         )
         self.label = ipywidgets.HTML()
         self.slider = ipywidgets.IntSlider(
-            value=last, min=0, max=last, readout=False, description="moment",
+            value=first, min=0, max=last, readout=False, description=name,
             layout=ipywidgets.Layout(width="420px"),
         )  # fmt: skip
-        self.play = ipywidgets.Play(value=last, min=0, max=last, interval=250)
+        self.play = ipywidgets.Play(value=first, min=0, max=last, interval=250)
         ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.slider.observe(lambda change: self._show(change["new"]), "value")
-        super().__init__([self.label, self.picture, ipywidgets.HBox([self.play, self.slider])])
+        below = [ipywidgets.HTML(html.escape(says))] if says else []
+        controls = ipywidgets.HBox([self.play, self.slider])
+        super().__init__([self.label, self.picture, *below, controls])
         for name in ("picture", "label", "slider", "play"):
             getattr(self, name).add_class(f"film-{name}")
         self.add_class("film")
-        self._show(last)
+        self._show(first)
 
     def _show(self, moment: int) -> None:
         self.picture.value = self._frames[moment]
@@ -86,7 +95,9 @@ class Scrubber(WithStill):
         return encode(self.strip().quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
 
 
-def film(snapshots: Sequence, batch_size: int, *, columns: int = 8, rows: int = 6) -> Scrubber:
+def film(
+    snapshots: Sequence, batch_size: int, *, columns: int = 8, rows: int = 6, says: str = ""
+) -> Scrubber:
     """A `Scrubber` through the snapshots of a `training.History` or of `pretrained.film`.
 
     A moment without pictures is left out: one that was only measured, or whose PNG was lost before
@@ -103,4 +114,5 @@ def film(snapshots: Sequence, batch_size: int, *, columns: int = 8, rows: int = 
         [f"{snapshot.step * batch_size:,} images" for snapshot in shown],
         columns=columns,
         rows=rows,
+        says=says,
     )

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -30,6 +31,8 @@ def on_the_way(data, noise, time):
         (lambda d, n, t: on_the_way(d, n, t)[:, :1], "shape"),
         (lambda d, n, t: on_the_way(d, n, t) * 0.9, "straight road"),
         (lambda d, n, t: 1, "Return a tensor"),
+        (lambda d, n, t: (1 - t) * d + t * n, "`time.view(-1, 1, 1, 1)`"),
+        (lambda d, n, t: d @ n[..., :1, :2], "stopped with RuntimeError"),
     ],
 )
 def test_add_noise(answer, says):
@@ -65,6 +68,12 @@ def walk(velocity, noise, times, sign=1, late=False, skip=0):
     return places
 
 
+def walk_in_place(velocity, noise, times):
+    for now, then in pairwise(times):
+        noise += (then - now) * velocity(noise, now.expand(len(noise)))
+    return noise
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
@@ -72,6 +81,7 @@ def walk(velocity, noise, times, sign=1, late=False, skip=0):
         (lambda v, n, t: walk(v, n, t, late=True), "at which a piece begins"),
         (lambda v, n, t: walk(v, n, t, skip=1), "3 pieces"),
         (lambda v, n, t: [walk(v, n, t)], "last places only"),
+        (lambda v, n, t: walk(lambda p, at: v(p, at[0]), n, t), "a time for each"),
     ],
 )
 def test_sampler(answer, says):
@@ -79,6 +89,7 @@ def test_sampler(answer, says):
     assert verdict.passed is False
     assert says in verdict.message
     assert check.sampler(walk).passed
+    assert check.sampler(walk_in_place).passed
     assert check.sampler(lambda v, n, t: flow.euler(v, n, t)[-1]).passed
 
 
@@ -91,6 +102,8 @@ def in_decibels(one, other, peak=4.0):
     ("answer", "says"),
     [
         (lambda a, b: in_decibels(a, b, 1.0), "the range is 2"),
+        (lambda a, b: in_decibels(a, b, 2.0), "one of squares"),
+        (lambda a, b: 10 * (4 / (a - b).square().mean((1, 2, 3))).log10(), "not (3,) of them"),
         (lambda a, b: -in_decibels(a, b), "The sign"),
         (lambda a, b: in_decibels(a, b) * 2.302585, "natural logarithm"),
         (lambda a, b: 10 * (4 / (a - b).square().mean()).log10(), "over all images"),
@@ -113,6 +126,12 @@ def loss(unet, latents, states, noise, time, *, sign=1, many=1000, towards=None,
     return getattr((answer - target).square(), of)()
 
 
+def by_name(unet, latents, states, noise, time):
+    places = on_the_way(latents, noise, time)
+    answer = unet(places, timestep=1000 * time, encoder_hidden_states=states).sample
+    return (answer - (noise - latents)).square().mean()
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
@@ -122,6 +141,9 @@ def loss(unet, latents, states, noise, time, *, sign=1, many=1000, towards=None,
         (partial(loss, towards="n"), "names the noise"),
         (partial(loss, towards="d"), "names the data"),
         (partial(loss, of="sum"), "take the mean"),
+        (lambda *given: loss(*given).item(), "Nothing could learn"),
+        (torch.no_grad()(loss), "Nothing could learn"),
+        (lambda u, d, s, n, t: loss(u, d, s, n * t, t), "`time.view(-1, 1, 1, 1)`"),
         (lambda u, d, s, n, t: loss(u, d, 2 * s, n, t), "words"),
         (lambda u, d, s, n, t: loss(u, d, s, d, t), "without any noise"),
         (lambda u, d, s, n, t: loss(u, n, s, d, t), "Turned round"),
@@ -136,6 +158,7 @@ def test_flow_loss(answer, says):
     assert verdict.passed is False
     assert says in verdict.message
     assert check.flow_loss(loss).passed
+    assert check.flow_loss(by_name).passed
 
 
 def look(q, k, v, part=4.0, dim=-1):
@@ -195,7 +218,8 @@ def in_place(pipeline):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (lambda p: p, "still walks with DPMSolver"),
+        (lambda p: p, "the pipeline that you were given"),
+        (lambda p: swapped(p, p.scheduler), "still walks with DPMSolver"),
         (in_place, "You changed the pipeline"),
         (lambda p: in_place(deepcopy(p)), "a copy of the U-Net"),
         (lambda p: swapped(p, UniPCMultistepScheduler()), "a direction of a flow"),
@@ -203,11 +227,10 @@ def in_place(pipeline):
     ],
 )
 def test_swap_scheduler(answer, says, pipeline):
-    before = pipeline.scheduler
-    verdict = check.swap_scheduler(answer, pipeline)
-    pipeline.scheduler = before
-    assert verdict.passed is False
-    assert says in verdict.message
+    for _ in range(2):  # what a wrong answer has changed is put back
+        verdict = check.swap_scheduler(answer, pipeline)
+        assert verdict.passed is False
+        assert says in verdict.message
     assert check.swap_scheduler(swapped, pipeline).passed
 
 
@@ -223,11 +246,21 @@ def repainted(_pipeline, image, _prompt, strength):
     return image + 0.01 if strength < 0.5 else first(hair_color="red")
 
 
+def warn(*given):
+    """What diffusers does with an image that is not in [0, 1]."""
+    from diffusers.image_processor import VaeImageProcessor
+
+    VaeImageProcessor().preprocess(-torch.ones(1, 3, 64, 64))
+    return repainted(*given)
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
         (lambda p, i, w, s: (repainted(p, i, w, s) + 1) / 2, "Nothing is below 0"),
-        (lambda p, i, w, s: first(hair_color="red"), "hand `strength` on"),
+        (lambda p, i, w, s: repainted(p, i, w, 1 - s), "more than with 0.9"),
+        (lambda p, i, w, s: i + 0.02, "as much as with 0.9"),
+        (warn, "hand on (image + 1) / 2"),
         (lambda p, i, w, s: i + 0.02 * s, "0 of 3 have red hair"),
         (lambda p, i, w, s: -i if s < 0.5 else -i * 1.2 - 0.2, "too much"),
         (lambda p, i, w, s: repainted(p, i, w, s)[0], "The picture is (3, 64, 64)"),
@@ -239,6 +272,12 @@ def test_image_to_image(answer, says):
     assert verdict.passed is False
     assert says in verdict.message
     assert check.image_to_image(repainted, object()).passed
+
+
+def where(painted, image, rows=(26, 42), columns=(12, 52)):
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[slice(*rows), slice(*columns)] = True
+    return torch.where(mask, painted, image)
 
 
 def with_eyes_of(image, other):
@@ -255,7 +294,13 @@ def green(_pipeline, image, colour):
     ("answer", "says"),
     [
         (lambda p, i, c: first(eye_color=c), "far from the eyes"),
-        (lambda p, i, c: i, "0 of 3 have green eyes"),
+        (lambda p, i, c: i, "0 of 3 have, by the judge, the eyes"),
+        (lambda p, i, c: green(p, i, "green"), "1 of 3 have, by the judge, the eyes"),
+        (
+            lambda p, i, c: where(first(eye_color=c), i, rows=(12, 52), columns=(26, 42)),
+            "Rows come",
+        ),
+        (lambda p, i, c: where(i, first(eye_color=c)), "1 in the mask is where"),
         (lambda p, i, c: green(p, i, c).abs(), "Nothing is below 0"),
     ],
 )
