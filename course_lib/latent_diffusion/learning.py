@@ -123,10 +123,8 @@ def build_painter(
     torch.manual_seed(training.derive(seed, "weights"))
     numbers, side = latents.shape[2], latents.shape[-1]
     unet = new_unet(channels, encoder.projection.out_features, recipe.pooled, numbers, side)
-    if recipe.begin:
-        go_on_from(recipe.begin, unet)
-    layout = compressor.layout(device, accelerator.mixed_precision)
-    unet = unet.to(device, memory_format=layout)
+    go_on_from(recipe.begin, unet)
+    unet = unet.to(device, memory_format=compressor.layout(device, accelerator.mixed_precision))
     average = training.EMA(unet, recipe.average)
     optimiser = compressor.adamw(unet.parameters(), recipe.unet_rate, device, decay=0.01)
     prepared = accelerator.prepare(optimiser)
@@ -160,10 +158,12 @@ def build_painter(
 
 
 def go_on_from(name: str, unet: UNet2DConditionModel) -> None:
-    """Give `unet` the weights of the committed painter `name`.
+    """Give `unet` the weights of the committed painter `name`; without a name it stays as it is.
 
     CourseError when that one is built in another way. PretrainedError when there is none.
     """
+    if not name:
+        return
     try:
         unet.load_state_dict(networks(name)[0].state_dict())
     except RuntimeError as error:
