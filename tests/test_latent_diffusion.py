@@ -142,7 +142,7 @@ def test_a_painter_learns_and_goes_on(known, autoencoder, encoder, tmp_path):
     assert again.losses["loss"][:5] == pytest.approx(losses[:5], rel=0.2)
 
 
-def test_a_painter_goes_on_from_a_committed_one(known, encoder):
+def test_a_painter_goes_on_from_a_committed_one(known):
     recipe = ld.Recipe(batch_size=4, begin="faces-diffusion")
     plan = ld.build_painter(known[:8], recipe)
     begun, committed = plan.result(), ld.Painter().unet
