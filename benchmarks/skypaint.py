@@ -24,7 +24,7 @@ from course_lib import faces, pixels, text, training
 from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
 
-CHOSEN = 600  # captions of each language
+CHOSEN = 400  # captions of each language
 BOTH = ("en", "zh")
 PROMPTS = ("blue hair, cat ears", "蓝头发，猫耳")  # painted once in English, twice in Chinese
 COLUMNS = ("hair", "eyes", "mean", "everything")

@@ -1,6 +1,8 @@
 """Where things are and how much work to do. Every value can be set by an environment variable."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,3 +59,20 @@ def budget() -> str:
             raise CourseError(f"COURSE_BUDGET is {chosen!r}; known budgets: {', '.join(_BUDGETS)}.")
         return chosen
     return "full" if device().type == "cuda" else "quick"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For small networks on a CPU; afterwards there are as many threads as before.
+
+    Threads wait for each other many times in a step, and a small network's steps become mostly such
+    waiting: seen with two threads, and the waiting one asleep, to take five times as long.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

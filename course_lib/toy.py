@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_lib import settings
 from course_lib.errors import CourseError
 
 REACH = 1.5  # what is drawn: the square from -REACH to REACH in both directions
@@ -272,6 +273,7 @@ class ToyGAN:
         self.latest["loss_G"] = loss.item()
         return loss.item()
 
+    @settings.one_thread()
     def step(self, rounds: int = 1) -> ToyGAN:
         """Whole rounds: steps_d turns of D, then steps_g turns of G."""
         for _ in range(rounds):
@@ -395,6 +397,7 @@ def accuracy(
     return ((real > 0.5).float().mean() + (fake <= 0.5).float().mean()).item() / 2
 
 
+@settings.one_thread()
 def fresh_appraiser(gan: ToyGAN, steps: int = 500, seed: int = 3) -> float:
     """Accuracy of a new appraiser that studies this one forger for `steps` steps; 0.5 is guessing.
 

@@ -29,3 +29,23 @@ def test_with_one_step_all_end_near_the_middle():
     assert ends.norm(dim=1).mean() < 0.4
     places, arrows = painter.arrows(1.0, lines=5)
     assert places.shape == arrows.shape == (25, 2)
+
+
+def test_points_learn_on_one_thread_and_give_the_others_back():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = []
+
+        def target(n, rng):
+            seen.append(torch.get_num_threads())
+            return toy.ring(n, rng)
+
+        game, painter = toy.ToyGAN(target), PlaneFlow(target)
+        seen.clear()
+        game.step(2)
+        painter.step(2)
+        assert seen == [1, 1, 1, 1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

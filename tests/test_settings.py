@@ -48,3 +48,15 @@ def test_unknown_values_are_answered_with_the_known_ones(monkeypatch):
     monkeypatch.setenv("COURSE_BUDGET", "endless")
     with pytest.raises(ValueError, match=r"COURSE_BUDGET is 'endless'.*quick, full"):
         settings.budget()
+
+
+def test_one_thread_gives_the_others_back_after_a_failure_too():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError), settings.one_thread():
+            assert torch.get_num_threads() == 1
+            1 / 0  # noqa: B018
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib import toy
+from course_lib import settings, toy
 from course_lib.latent_diffusion import flow
 
 WAVES = 4  # sines and cosines that tell the network the time
@@ -58,6 +58,7 @@ class PlaneFlow:
         self.target = target
         self.fixed_real = target(200, torch.Generator().manual_seed(0))
 
+    @settings.one_thread()  # more would only get in each other's way
     def step(self, rounds: int = 1) -> PlaneFlow:
         """Flow matching, whole: pick data, noise and a time; ask for the way; compare."""
         for _ in range(rounds):
@@ -72,6 +73,7 @@ class PlaneFlow:
             self.losses.append(loss.item())
         return self
 
+    @settings.one_thread()
     def walk(self, noise: Tensor | None = None, steps: int = 20) -> list[Tensor]:
         """From noise (N, 2), `fixed_noise` by default, to points: all the places on the way."""
         noise = self.fixed_noise if noise is None else noise

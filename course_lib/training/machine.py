@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -70,19 +70,11 @@ def fast_precision() -> str:
 
 @contextmanager
 def few_threads(networks: Iterable[nn.Module], accelerator: Accelerator) -> Iterator[None]:
-    """Small networks on one thread of a CPU, others on as many as they had.
-
-    Threads wait for each other many times in a step. Beside another busy program the steps of a
-    small network are mostly such waiting: with two threads one was seen to take ten times as long.
-    """
+    """Small networks on one thread of a CPU, others on as many as they had."""
     weights = sum(p.numel() for network in networks for p in network.parameters())
-    threads = torch.get_num_threads()
-    if accelerator.device.type == "cpu" and weights < SMALL:
-        torch.set_num_threads(1)
-    try:
+    small = accelerator.device.type == "cpu" and weights < SMALL
+    with settings.one_thread() if small else nullcontext():
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def derive(seed: int, purpose: str, *numbers: int) -> int:
