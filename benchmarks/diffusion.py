@@ -26,7 +26,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import arms
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -39,6 +41,7 @@ from course_lib.files import atomic
 from course_lib.latent_diffusion.unet import TIMES
 
 OURS = ld.PRESETS["faces"].recipe
+IN_PIXELS = "in pixels"
 ARMS: dict[str, dict] = {
     "ours": {},
     "filled up with [PAD]": {"filler": "[PAD]"},
@@ -48,11 +51,9 @@ ARMS: dict[str, dict] = {
     "shorter captions": {"detailed": 0.0},
     "more noise": {"shift": 0.7},
     "v-prediction": {},
-    "in pixels": {},
+    IN_PIXELS: {},
 }
 CHOSEN = 1000  # captions, unless `--captions` says otherwise
-DISTANCES = ("convolution", "pixels")
-COLUMNS = ("hair", "eyes", "mean", "everything", *DISTANCES)
 PROMPTS = ("red eyes, blue hair", "green hair, glasses", "pink twintails", "frowning, white hair")
 
 
@@ -143,7 +144,7 @@ def plan_of(
     """The training of an arm, and what it paints with."""
     recipe = replace(OURS, **ARMS[arm])
     encoder = text.load()
-    autoencoder = Pixels() if arm == "in pixels" else autoencoder
+    autoencoder = Pixels() if arm == IN_PIXELS else autoencoder
     plan = ld.build_painter(
         faces.find(options.data),
         recipe,
@@ -184,7 +185,7 @@ def train(options: argparse.Namespace) -> None:
                 progress=False,
             )
             with plan.accelerator.autocast():
-                found = measure(out, painter(), in_pixels=arm == "in pixels", options=options)
+                found = measure(out, painter(), in_pixels=arm == IN_PIXELS, options=options)
             about = {"arm": arm, "seed": seed, "images": history.images}
             found = {**about, "minutes": round(history.seconds / 60, 1), **found}
             with atomic(out / "scores.json") as temporary:
@@ -207,31 +208,27 @@ def measure(
     if options.distances and not in_pixels:
         ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
         values = ruler.values(paint(text.held_out_captions(), 2))
-        found |= {name: values[f"frechet/{name}"] for name in DISTANCES}
+        found |= {name: values[f"frechet/{name}"] for name in arms.DISTANCES}
     return found
 
 
 def table(options: argparse.Namespace) -> None:
-    """Print medians and ranges over the seeds."""
-    rows = [json.loads(path.read_text()) for path in sorted(options.run.glob("*/scores.json"))]
-    if not rows:
-        raise SystemExit(f"nothing is finished in {options.run}: run `train` first")
-    print("| arm | seeds | images | " + " | ".join(COLUMNS) + " |")
-    print("|---" * (3 + len(COLUMNS)) + "|")
-    for arm in [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]:
-        mine = [row for row in rows if row["arm"] == arm]
-        cells = [_cell([row[name] for row in mine if name in row], name) for name in COLUMNS]
-        images = statistics.median(row["images"] for row in mine)
-        print(f"| {arm} | {len(mine)} | {images:,.0f} | " + " | ".join(cells) + " |")
+    """Print medians and ranges over the seeds, and draw the figures."""
+    rows = arms.read(options.run)
+    arms.print_table(rows, list(ARMS))
+    if options.figures:
+        arms.draw(
+            rows, [arm for arm in ARMS if arm != IN_PIXELS], options.figures / "diffusion_arms.png"
+        )
+        beside(options.run, options.figures / "diffusion_pixels.png")
 
 
-def _cell(values: list[float], name: str) -> str:
-    """Shares in percent, distances in floors: the median, and from which to which."""
-    if not values:
-        return ""
-    form = "{:.1f}" if name in DISTANCES else "{:.0%}"
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{form.format(middle)} ({form.format(low)}–{form.format(high)})"
+def beside(run: Path, path: Path) -> None:
+    """What the first seed's painters of latents and of pixels paint, of two prompts each."""
+    pictures = [folder(run, arm, 0) / "faces.png" for arm in ("ours", IN_PIXELS)]
+    if all(picture.exists() for picture in pictures):
+        rows = np.concatenate([arms.faces_of(picture)[:16] for picture in pictures])
+        Image.fromarray(pixels.image_grid(rows)).save(path, optimize=True)
 
 
 def steps(options: argparse.Namespace) -> None:
@@ -241,7 +238,7 @@ def steps(options: argparse.Namespace) -> None:
     print("| steps | hair | eyes | mean | everything | one picture, s |")
     print("|---|---|---|---|---|---|")
     for number in numbers:
-        found.append(text.in_brief(_follow(painter, steps=number)))
+        found.append(text.in_brief(_follow(painter, options.captions, steps=number)))
         took = _seconds(lambda number=number: painter(["red eyes, blue hair"], steps=number))
         cells = " | ".join(f"{value:.1%}" for value in found[-1].values())
         print(f"| {number} | {cells} | {took:.2f} |", flush=True)
@@ -252,17 +249,18 @@ def steps(options: argparse.Namespace) -> None:
 def guidance(options: argparse.Namespace) -> None:
     """Accuracy, and how the pictures are, against the guidance."""
     painter = ld.Painter()
-    ruler = metrics.Ruler(faces.load("train"), faces.load("held-out"))
+    wanted = ("frechet/convolution", "frechet/pixels", "recall") if options.distances else ()
+    ruler = wanted and metrics.Ruler(faces.load("train"), faces.load("held-out"))
     scales, found = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0), []
-    print("| guidance | hair | eyes | mean | everything | convolution | pixels | recall |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| guidance | {' | '.join([*arms.COLUMNS[:4], *wanted])} |")
+    print("|---" * (5 + len(wanted)) + "|")
     for scale in scales:
-        found.append(text.in_brief(_follow(painter, guidance=scale)))
-        values = ruler.values(painter(text.held_out_captions(), seed=2, guidance=scale))
-        cells = " | ".join(f"{value:.1%}" for value in found[-1].values())
-        wanted = ("frechet/convolution", "frechet/pixels", "recall")
-        floors = " | ".join(f"{values[name]:.2f}" for name in wanted)
-        print(f"| {scale:g} | {cells} | {floors} |", flush=True)
+        found.append(text.in_brief(_follow(painter, options.captions, guidance=scale)))
+        cells = [f"{value:.1%}" for value in found[-1].values()]
+        if ruler:
+            values = ruler.values(painter(text.held_out_captions(), seed=2, guidance=scale))
+            cells += [f"{values[name]:.2f}" for name in wanted]
+        print(f"| {scale:g} | {' | '.join(cells)} |", flush=True)
     if options.figures:
         _curve(scales, found, "guidance", options.figures)
 
@@ -271,7 +269,7 @@ def _curve(at: Sequence[float], found: list[dict[str, float]], name: str, folder
     """Accuracy against something, as `diffusion_NAME.png`."""
     with plots.style():
         figure, axes = plt.subplots(figsize=(7, 3.2))
-        for column, marker in zip(COLUMNS[:3], "os^", strict=True):
+        for column, marker in zip(arms.COLUMNS[:3], "os^", strict=True):
             axes.plot(at, [100 * row[column] for row in found], marker=marker, label=column)
         axes.set(xlabel=name, ylabel="% as asked for", xscale="log", ylim=(0, 101))
         axes.set_xticks(at, [f"{one:g}" for one in at], minor=False)
@@ -284,7 +282,7 @@ def painters(options: argparse.Namespace) -> None:
     known = faces.load("held-out")
     ruler = metrics.Ruler(faces.load("train"), known)
     both = {"GAN": cgan.Painter(), "diffusion": ld.Painter()}
-    print("| painter | prompts | " + " | ".join(COLUMNS[:4]) + " |")
+    print("| painter | prompts | " + " | ".join(arms.COLUMNS[:4]) + " |")
     print("|---" * 6 + "|")
     for name, painter in both.items():
         for language in text.SAY:
@@ -313,8 +311,8 @@ def _matching(images: Tensor) -> float:
     return sum(len(colours) == 1 for colours in seen) / len(seen)
 
 
-def _follow(painter: ld.Painter, **options) -> dict[str, judge.Score]:
-    return text.follow(lambda prompts, seed: painter(prompts, seed, **options), CHOSEN, seed=1)
+def _follow(painter: ld.Painter, number: int, **options) -> dict[str, judge.Score]:
+    return text.follow(lambda prompts, seed: painter(prompts, seed, **options), number, seed=1)
 
 
 def _seconds(paint: Callable[[], object], times: int = 5) -> float:

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import arms
 import numpy as np
 import torch
 from PIL import Image
 
 from course_lib import conditional_gan as cgan
-from course_lib import faces, judge, metrics, pixels, plots, text, training
+from course_lib import faces, judge, metrics, pixels, text, training
 from course_lib.files import atomic
 
 OURS = cgan.PRESETS["words"].recipe
@@ -99,59 +98,23 @@ def measure(
     print(json.dumps(found), flush=True)
 
 
-COLUMNS = ("hair", "eyes", "mean", "everything", "convolution", "pixels")
-
-
 def table(options: argparse.Namespace) -> None:
-    """Print medians and ranges over the seeds, and draw the figure."""
-    rows = [json.loads(path.read_text()) for path in sorted(options.run.glob("*/scores.json"))]
-    if not rows:
-        raise SystemExit(f"nothing is finished in {options.run}: run `train` first")
-    print("| arm | seeds | images | " + " | ".join(COLUMNS) + " |")
-    print("|---" * (3 + len(COLUMNS)) + "|")
-    for arm in [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]:
-        mine = [row for row in rows if row["arm"] == arm]
-        cells = [_cell([row[name] for row in mine], name) for name in COLUMNS]
-        print(f"| {arm} | {len(mine)} | {mine[0]['images']:,} | " + " | ".join(cells) + " |")
+    """Print medians and ranges over the seeds, and draw the figures."""
+    rows = arms.read(options.run)
+    arms.print_table(rows, list(ARMS))
     if options.figures:
-        draw(rows, options.figures / "words_claim.png")
+        arms.draw(rows, CLAIM, options.figures / "words_claim.png")
         beside(options.run, options.figures / "words_faces.png")
-
-
-def _cell(values: list[float], name: str) -> str:
-    """Shares in percent, distances in floors: the median, and from which to which."""
-    form = "{:.1f}" if name in ("convolution", "pixels") else "{:.0%}"
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{form.format(middle)} ({form.format(low)}–{form.format(high)})"
-
-
-@plots.styled
-def draw(rows: list[dict], path: Path) -> None:
-    """A point a seed for each arm of the claim."""
-    arms = [arm for arm in CLAIM if any(row["arm"] == arm for row in rows)]
-    figure, panels = plt.subplots(1, 3, figsize=(10, 2.6), sharey=True)
-    for axes, name in zip(panels, ("hair", "eyes", "mean"), strict=True):
-        for place, arm in enumerate(arms[::-1]):
-            values = [100 * row[name] for row in rows if row["arm"] == arm]
-            axes.plot(values, [place] * len(values), "o", color=plots.PALETTE[place], alpha=0.8)
-        axes.set(title=name, xlim=(0, 100), xlabel="percent as asked for")
-        axes.set_yticks(range(len(arms)), arms[::-1])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
 
 
 def beside(run: Path, path: Path) -> None:
     """What the first seed's painters paint: a row an arm, of each prompt the first two."""
-    rows = []
-    for arm in CLAIM:
-        if (picture := folder(run, arm, 0) / "faces.png").exists():
-            grid = np.asarray(Image.open(picture).convert("RGB"))
-            side = (grid.shape[1] + 2) // 8  # a face and the gap after it
-            tiles = [(row, column) for row in range(len(PROMPTS)) for column in range(2)]
-            rows += [grid[r * side :, c * side :][: side - 2, : side - 2] for r, c in tiles]
+    pictures = [folder(run, arm, 0) / "faces.png" for arm in CLAIM]
+    chosen = [8 * row + column for row in range(len(PROMPTS)) for column in range(2)]
+    rows = [arms.faces_of(picture)[chosen] for picture in pictures if picture.exists()]
     if rows:
-        Image.fromarray(pixels.image_grid(np.stack(rows))).save(path, optimize=True)
+        grid = pixels.image_grid(np.concatenate(rows))
+        Image.fromarray(grid).save(path, optimize=True)
 
 
 def folder(run: Path, arm: str, seed: int) -> Path:

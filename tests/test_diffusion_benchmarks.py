@@ -1,5 +1,6 @@
 """benchmarks/diffusion.py, skypaint.py and chain.py run, from the training to the table."""
 
+import functools
 import importlib.util
 import json
 import sys
@@ -20,6 +21,7 @@ SCRIPTS = Path(__file__).parent.parent / "benchmarks"
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch):
     monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    monkeypatch.syspath_prepend(SCRIPTS)  # as where a script is run
     monkeypatch.setattr(faces, "find", lambda _: faces.load("train")[:128])
     threads = torch.get_num_threads()
     yield
@@ -60,7 +62,7 @@ def test_arms_from_the_training_to_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench.text, "held_out_captions", lambda: ["red eyes"] * 4)
     arms = ("ours", "filled up with [PAD]", "v-prediction", "in pixels")
     size = ["--run", tmp_path, "--seeds", 1, "--minutes", 0.02, "--channels", 16, 32]
-    size += ["--arms", *arms]
+    size += ["--arms", *arms, "--distances"]
     main(bench, "train", *size)
     done = [json.loads(path.read_text()) for path in tmp_path.glob("*/scores.json")]
     assert {one["arm"] for one in done} == set(arms)
@@ -68,7 +70,9 @@ def test_arms_from_the_training_to_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench.ld, "build_painter", lambda *_, **__: pytest.fail("trained again"))
     main(bench, "train", *size)
     capsys.readouterr()
-    main(bench, "table", *size)
+    main(bench, "table", *size, "--figures", tmp_path / "figures")
+    for name in ("diffusion_arms.png", "diffusion_pixels.png"):
+        assert (tmp_path / "figures" / name).stat().st_size > 1000
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(arms)
     assert all(line.count("|") == 10 for line in lines)
@@ -112,7 +116,7 @@ def test_accuracy_as_a_curve(what, rows, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(metrics, "Ruler", Nines)
     monkeypatch.setattr(bench.text, "held_out_captions", lambda: ["red eyes"] * 4)
     monkeypatch.setattr(bench, "_seconds", lambda paint: 0.1)
-    main(bench, what, "--figures", tmp_path)
+    main(bench, what, "--figures", tmp_path, "--distances")
     assert len(capsys.readouterr().out.splitlines()) == 2 + rows
     assert (tmp_path / f"diffusion_{what}.png").stat().st_size > 1000
 
@@ -126,7 +130,7 @@ def test_latents_beside_pixels(capsys):
     assert numbers[1][3] > 4 * numbers[0][3]  # memory
 
 
-def test_chinese_for_an_english_painter(tmp_path, capsys):
+def test_chinese_for_an_english_painter(tmp_path, monkeypatch, capsys):
     bench = script("skypaint")
     bench.PROMPTS = ("red eyes", "红眼睛")
     given = ["--run", tmp_path, "--seeds", 1, "--minutes", 0.02, "--minutes-text", 0.02]
@@ -137,6 +141,13 @@ def test_chinese_for_an_english_painter(tmp_path, capsys):
     assert "distilling:" in out
     assert (tmp_path / "0" / "scores.json").exists()
     assert (tmp_path / "0" / "chinese.png").exists()
+
+    save, kept = bench.pretrained.save, tmp_path / "weights"
+    monkeypatch.setattr(bench.pretrained, "save", functools.partial(save, folder=kept))
+    main(bench, *given, "--export")
+    unet = pretrained.load("faces-english", ld.new_unet, kept)
+    encoder = pretrained.load("text-english", text.TextEncoder, kept)
+    assert ld.Painter(unet, ld.load_autoencoder(), encoder)(["red eyes"]).isfinite().all()
 
 
 def test_the_chain_s_painter_learns_in_what_is_left_and_leaves_a_log(tmp_path, monkeypatch):

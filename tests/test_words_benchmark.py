@@ -18,8 +18,9 @@ SCRIPT = Path(__file__).parent.parent / "benchmarks" / "words.py"
 def words():
     spec = importlib.util.spec_from_file_location("bench_words", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)  # as where a script is run
+        spec.loader.exec_module(module)
         patch.setenv("COURSE_DEVICE", "cpu")
         patch.setattr(module, "CHOSEN", 60)
         yield module

@@ -14,7 +14,7 @@
 """
 
 from course_lib.text import tower
-from course_lib.text.distilling import DistillingRecipe, Parallel, distil
+from course_lib.text.distilling import DistillingRecipe, Parallel, distil, distil_step
 from course_lib.text.encoder import LENGTH, PAD, TextEncoder, Thoughts, Understanding, vocabulary
 from course_lib.text.facts import facts_of
 from course_lib.text.learning import (

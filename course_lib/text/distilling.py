@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,24 +88,7 @@ def distil(
         torch.optim.AdamW(student.parameters(), recipe.learning_rate, weight_decay=0.0)
     )
 
-    def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        english, chinese = (_full(tokens, teacher.end) for tokens in batch)
-        with torch.no_grad():
-            told = teacher(english).states
-        again, other = student(english).states, student(chinese).states
-        # Word by word the Chinese sentence has no counterpart; the [SEP]s that follow both have.
-        over = ((english == teacher.end) & (chinese == teacher.end))[..., None]
-        apart = (other - told).square() * over
-        losses = {
-            "loss_english": F.mse_loss(again, told),
-            "loss_chinese": apart.sum() / (over.sum() * told.shape[-1]),
-        }
-        optimiser.zero_grad()
-        accelerator.backward(losses["loss_english"] + losses["loss_chinese"])
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimiser.step()
-        return losses
-
+    step = partial(distil_step, student, teacher, optimiser, backward=accelerator.backward)
     return training.Training(
         step=step,
         data=Parallel(rows, teacher.tokens, seed),
@@ -116,6 +100,36 @@ def distil(
         seed=seed,
         schedule=training.one_cycle(),
     )
+
+
+def distil_step(
+    student: TextEncoder,
+    teacher: TextEncoder,
+    optimiser: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    *,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+) -> dict[str, Tensor]:
+    """English as the teacher says it, and Chinese as the teacher says the English of it.
+
+    batch: tokens of English sentences and of Chinese ones that say the same, (B, T) each.
+    """
+    english, chinese = (_full(tokens, teacher.end) for tokens in batch)  # (B, 64) each
+    with torch.no_grad():
+        told = teacher(english).states  # (B, 64, W)
+    again, other = student(english).states, student(chinese).states
+    # Word by word the Chinese sentence has no counterpart; the [SEP]s that follow both have.
+    over = ((english == teacher.end) & (chinese == teacher.end))[..., None]
+    apart = (other - told).square() * over
+    losses = {
+        "loss_english": F.mse_loss(again, told),
+        "loss_chinese": apart.sum() / (over.sum() * told.shape[-1]),
+    }
+    optimiser.zero_grad()
+    backward(losses["loss_english"] + losses["loss_chinese"])
+    torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+    optimiser.step()
+    return losses
 
 
 def _full(tokens: Tensor, end: int) -> Tensor:
