@@ -23,6 +23,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,7 @@ from course_lib import conditional_gan as cgan
 from course_lib import faces, judge, metrics, pixels, plots, text, training
 from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
+from course_lib.latent_diffusion import flow
 from course_lib.latent_diffusion.unet import TIMES
 
 OURS = ld.PRESETS["faces"].recipe
@@ -54,6 +56,8 @@ ARMS: dict[str, dict] = {
     IN_PIXELS: {},
 }
 CHOSEN = 1000  # captions, unless `--captions` says otherwise
+# Guidance, and the times, 1 noise and 0 picture, between which it is used
+LIMITED = ((2.0, 0.5, 1.0), (2.0, 0.0, 0.5), (3.0, 0.2, 0.8), (5.0, 0.2, 0.8))
 PROMPTS = ("red eyes, blue hair", "green hair, glasses", "pink twintails", "frowning, white hair")
 
 
@@ -234,11 +238,14 @@ def beside(run: Path, path: Path) -> None:
 def steps(options: argparse.Namespace) -> None:
     """Accuracy, and the time of one picture, against the number of steps."""
     painter = ld.Painter()
+    autocast = training.make_accelerator(options.precision).autocast
     numbers, found = (1, 2, 3, 4, 6, 8, 10, 20), []
     print("| steps | hair | eyes | mean | everything | one picture, s |")
     print("|---|---|---|---|---|---|")
     for number in numbers:
-        found.append(text.in_brief(_follow(painter, options.captions, steps=number)))
+        with autocast():
+            paint = lambda prompts, seed: painter(prompts, seed, steps=number).float()  # noqa: B023, E731
+            found.append(text.in_brief(text.follow(paint, options.captions, seed=1)))
         took = _seconds(lambda number=number: painter(["red eyes, blue hair"], steps=number))
         cells = " | ".join(f"{value:.1%}" for value in found[-1].values())
         print(f"| {number} | {cells} | {took:.2f} |", flush=True)
@@ -247,22 +254,43 @@ def steps(options: argparse.Namespace) -> None:
 
 
 def guidance(options: argparse.Namespace) -> None:
-    """Accuracy, and how the pictures are, against the guidance."""
+    """Accuracy, and how the pictures are, against the guidance; then with it at some times only."""
     painter = ld.Painter()
     wanted = ("frechet/convolution", "frechet/pixels", "recall") if options.distances else ()
     ruler = wanted and metrics.Ruler(faces.load("train"), faces.load("held-out"))
+    autocast = training.make_accelerator(options.precision).autocast
     scales, found = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0), []
-    print(f"| guidance | {' | '.join([*arms.COLUMNS[:4], *wanted])} |")
-    print("|---" * (5 + len(wanted)) + "|")
-    for scale in scales:
-        found.append(text.in_brief(_follow(painter, options.captions, guidance=scale)))
+    print(f"| guidance | at times | {' | '.join([*arms.COLUMNS[:4], *wanted])} |")
+    print("|---" * (6 + len(wanted)) + "|")
+    for scale, first, last in [*((one, 0.0, 1.0) for one in scales), *LIMITED]:
+        paint = partial(_limited, painter, scale=scale, first=first, last=last)
+        with autocast():
+            found.append(text.in_brief(text.follow(paint, options.captions, seed=1)))
         cells = [f"{value:.1%}" for value in found[-1].values()]
         if ruler:
-            values = ruler.values(painter(text.held_out_captions(), seed=2, guidance=scale))
+            with autocast():
+                images = paint(text.held_out_captions(), 2)
+            values = ruler.values(images)
             cells += [f"{values[name]:.2f}" for name in wanted]
-        print(f"| {scale:g} | {' | '.join(cells)} |", flush=True)
+        print(f"| {scale:g} | {first:g}–{last:g} | {' | '.join(cells)} |", flush=True)
     if options.figures:
-        _curve(scales, found, "guidance", options.figures)
+        _curve(scales, found[: len(scales)], "guidance", options.figures)
+
+
+@torch.no_grad()
+def _limited(
+    painter: ld.Painter, prompts: Sequence[str], seed: int, scale: float, first: float, last: float
+) -> Tensor:
+    """Pictures guided at times from `first` to `last` (Kynkäänniemi et al. 2024, 2404.07724)."""
+    states, empty = painter.states(prompts)
+    latents = []
+    for told, noise in zip(
+        states.split(64), painter.noise(len(prompts), seed).split(64), strict=True
+    ):
+        ways = [ld.guided_velocity(painter.unet, told, empty, one) for one in (1.0, scale)]
+        velocity = lambda places, time: ways[bool(first <= time[0] <= last)](places, time)  # noqa: B023, E731
+        latents.append(flow.two_step(velocity, noise, flow.times_of(10))[-1])
+    return ld.decode(painter.autoencoder, torch.cat(latents)).float()
 
 
 def _curve(at: Sequence[float], found: list[dict[str, float]], name: str, folder: Path) -> None:
@@ -309,10 +337,6 @@ def _matching(images: Tensor) -> float:
     """The share of faces whose eyes have one colour, of those in which one can be seen."""
     seen = [colours for colours in judge.eye_colours(images) if colours]
     return sum(len(colours) == 1 for colours in seen) / len(seen)
-
-
-def _follow(painter: ld.Painter, number: int, **options) -> dict[str, judge.Score]:
-    return text.follow(lambda prompts, seed: painter(prompts, seed, **options), number, seed=1)
 
 
 def _seconds(paint: Callable[[], object], times: int = 5) -> float:

@@ -110,7 +110,7 @@ def test_both_painters_by_all_rulers(monkeypatch, capsys):
     assert "100.0%" in rows[-1]  # real eyes match
 
 
-@pytest.mark.parametrize(("what", "rows"), [("steps", 8), ("guidance", 6)])
+@pytest.mark.parametrize(("what", "rows"), [("steps", 8), ("guidance", 10)])
 def test_accuracy_as_a_curve(what, rows, tmp_path, monkeypatch, capsys):
     bench = script("diffusion")
     monkeypatch.setattr(metrics, "Ruler", Nines)
