@@ -132,9 +132,13 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 
 
 def _in_256_colours(png: str) -> str:
-    """A large figure, such as a grid of faces, in a third of its bytes; in base64, both."""
+    """A large figure, such as a grid of faces, in a third of its bytes; in base64, both.
+
+    Colours that are far apart are kept apart, then moved to the middle of what they stand for: by
+    the median cut, which counts pixels, a green eye among orange hair came out blue.
+    """
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
-        small = picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT)
+        small = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4)
     encoded = io.BytesIO()
     small.save(encoded, "PNG", optimize=True)
     return base64.b64encode(encoded.getvalue()).decode("ascii")

@@ -114,16 +114,16 @@ def distil_step(
 
     batch: tokens of English sentences and of Chinese ones that say the same, (B, T) each.
     """
-    english, chinese = (_full(tokens, teacher.end) for tokens in batch)  # (B, 64) each
+    english, chinese = (_full(tokens, teacher.end) for tokens in batch)  # with [SEP], to (B, 64)
     with torch.no_grad():
-        told = teacher(english).states  # (B, 64, W)
-    again, other = student(english).states, student(chinese).states
+        target = teacher(english).states  # (B, 64, 128), a vector for each token
+    in_english, in_chinese = student(english).states, student(chinese).states
     # Word by word the Chinese sentence has no counterpart; the [SEP]s that follow both have.
-    over = ((english == teacher.end) & (chinese == teacher.end))[..., None]
-    apart = (other - told).square() * over
+    both_over = ((english == teacher.end) & (chinese == teacher.end))[..., None]  # (B, 64, 1)
+    errors = (in_chinese - target).square() * both_over
     losses = {
-        "loss_english": F.mse_loss(again, told),
-        "loss_chinese": apart.sum() / (over.sum() * told.shape[-1]),
+        "loss_english": F.mse_loss(in_english, target),
+        "loss_chinese": errors.sum() / (both_over.sum() * target.shape[-1]),
     }
     optimiser.zero_grad()
     backward(losses["loss_english"] + losses["loss_chinese"])
