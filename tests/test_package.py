@@ -18,8 +18,9 @@ PROBE = """
 import importlib
 import json
 import course_lib
-from course_lib import cli, faces, pretrained, settings
+from course_lib import cli, faces, latent_diffusion, pretrained, settings, text
 
+builders = {"UNet2DConditionModel": latent_diffusion.new_unet, "TextEncoder": text.TextEncoder}
 networks = []
 for name in pretrained.names():
     about = pretrained.describe(name)
@@ -29,7 +30,8 @@ for name in pretrained.names():
     if "folder" in about:
         networks.append(room.load_painter(name))
     else:
-        networks.append(pretrained.load(name, getattr(room, about["network"])))
+        build = builders.get(about["network"]) or getattr(room, about["network"])
+        networks.append(pretrained.load(name, build))
 print(json.dumps({
     "library": course_lib.__file__,
     "data": str(settings.data_dir()),
