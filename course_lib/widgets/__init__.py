@@ -9,5 +9,16 @@ from course_lib.widgets.duel import Duel
 from course_lib.widgets.easel import Easel
 from course_lib.widgets.playground import Playground
 from course_lib.widgets.scrubber import Scrubber, film
+from course_lib.widgets.sketchpad import Sketchpad
+from course_lib.widgets.verdicts import VerdictSheet
 
-__all__ = ["Duel", "Easel", "Playground", "Scrubber", "draw_game", "film"]
+__all__ = [
+    "Duel",
+    "Easel",
+    "Playground",
+    "Scrubber",
+    "Sketchpad",
+    "VerdictSheet",
+    "draw_game",
+    "film",
+]
