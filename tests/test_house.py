@@ -17,7 +17,10 @@ ROOT = Path(course_lib.__file__).parent
 FLOORS = [
     ("cli",),
     ("exercises", "widgets"),
-    ("toy", "dcgan", "text", "conditional_gan", "latent_diffusion"),
+    (
+        *("toy", "dcgan", "text", "conditional_gan", "latent_diffusion"),
+        *("stable_diffusion", "novelty"),
+    ),
     ("judge", "faults", "metrics"),
     ("tracing", "plots"),
     ("pretrained",),

@@ -20,7 +20,14 @@ from course_lib.latent_diffusion.looking import guess, looks
 from course_lib.latent_diffusion.painting import Painter, guided_velocity, load_painter, walk
 from course_lib.latent_diffusion.pipeline import assemble, load, save
 from course_lib.latent_diffusion.plane import PlaneFlow
-from course_lib.latent_diffusion.unet import Latents, diffusion_step, latents_of, new_unet
+from course_lib.latent_diffusion.unet import (
+    Latents,
+    PlainLatents,
+    diffusion_step,
+    latents_of,
+    new_unet,
+    wordless_step,
+)
 
 __all__ = [
     "PRESETS",
@@ -28,6 +35,7 @@ __all__ = [
     "AutoencoderRecipe",
     "Latents",
     "Painter",
+    "PlainLatents",
     "PlaneFlow",
     "Recipe",
     "UNet2DConditionModel",
@@ -57,4 +65,5 @@ __all__ = [
     "save",
     "walk",
     "where_words_show",
+    "wordless_step",
 ]

@@ -111,6 +111,25 @@ class Latents:
         return text.rephrased(sentence, language, rng)
 
 
+class PlainLatents:
+    """Latents (N, C, H, W) to learn from, without words; a `training.Data`."""
+
+    def __init__(self, latents: Tensor):
+        self.latents = latents
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def fingerprint(self) -> str:
+        return f"{len(self)} {self.latents.double().sum().item():.3f}"
+
+    def in_epoch(self, _epoch: int) -> PlainLatents:
+        return self
+
+    def tensor(self, indices: Any) -> Tensor:
+        return self.latents[torch.as_tensor(np.asarray(indices))].float()
+
+
 @torch.no_grad()
 def latents_of(autoencoder: AutoencoderKL, known: faces.Faces, batch_size: int = 64) -> Tensor:
     """Latents of faces and of their mirror images, 16 bits: (2, N, C, H, W)."""
@@ -164,6 +183,30 @@ def diffusion_step(
     backward(total)
     optimiser.step()
     return {"loss": F.mse_loss(answer.detach(), way)}
+
+
+def wordless_step(
+    ask: Callable[[Tensor, Tensor], Tensor],
+    optimiser: torch.optim.Optimizer,
+    latents: Tensor,
+    *,
+    shift: float = 0.0,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> dict[str, Tensor]:
+    """The same without words: noise the latents (B, C, H, W), ask for the way, and compare.
+
+    ask: places like the latents and times (B,) from 0 to 1000 → directions. shift: of the times.
+    """
+    noise = torch.randn_like(latents)
+    time = flow.random_times(len(latents), shift=shift).to(latents.device)
+    with autocast():
+        answer = ask(flow.add_noise(latents, noise, time), TIMES * time).float()
+    loss = F.mse_loss(answer, flow.direction(latents, noise))
+    optimiser.zero_grad()
+    backward(loss)
+    optimiser.step()
+    return {"loss": loss.detach()}
 
 
 def weighted_square(one: Tensor, other: Tensor, weights: Tensor | None) -> Tensor:

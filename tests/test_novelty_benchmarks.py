@@ -1,0 +1,84 @@
+"""benchmarks/halves.py and novelty.py run, from the training to the table."""
+
+import functools
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from course_lib import faces, novelty, pretrained
+
+pytestmark = pytest.mark.slow
+
+SCRIPTS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(monkeypatch, module, *given) -> None:
+    monkeypatch.setattr(sys, "argv", ["script.py", *map(str, given)])
+    module.main()
+
+
+def test_halves_from_the_training_to_the_picture(tmp_path, monkeypatch, capsys):
+    bench, run = script("halves"), ["--run", tmp_path / "run", "--sizes", 16]
+    given = [*run, "--seeds", 0, 1]
+    main(monkeypatch, bench, "train", *given, "--latents", 64)
+    assert capsys.readouterr().out.count("16-") == 4
+    main(monkeypatch, bench, "train", *given, "--latents", 64)
+    assert not capsys.readouterr().out  # what is done is not done again
+    main(monkeypatch, bench, "table", *given, "--pictures", 4)
+    assert "| 16 | 2 | " in capsys.readouterr().out
+    main(monkeypatch, bench, "picture", *given, "--figures", tmp_path)
+    assert Image.open(tmp_path / "halves.png").size == (8 * 132 - 4, 2 * 132 - 4)
+
+    save, kept = bench.pretrained.save, tmp_path / "weights"
+    monkeypatch.setattr(bench.pretrained, "save", functools.partial(save, folder=kept))
+    main(monkeypatch, bench, "export", *given, "--latents", 64)
+    pair = pretrained.load("halves-16", novelty.Pair, kept)
+    trained = bench.pair_of(
+        bench.argparse.Namespace(run=tmp_path / "run"), 16, 0
+    ).one.conv_in.weight
+    assert torch.allclose(pair.one.conv_in.weight, trained, atol=1e-3)
+
+
+def test_gans_of_halves(tmp_path, monkeypatch, capsys):
+    bench = script("halves")
+    few = functools.partial(novelty.halves, 64)
+    monkeypatch.setattr(bench.novelty, "halves", lambda n, seed: few(seed))
+    run = ["--run", tmp_path, "--seeds", 0]
+    main(monkeypatch, bench, "train", *run, "--gans", "--images", 64)
+    assert capsys.readouterr().out.count("gan-0-") == 2
+    assert (tmp_path / "gan-0-other" / "painter.safetensors").exists()
+
+
+def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
+    bench = script("novelty")
+    render = faces.render
+    monkeypatch.setattr(bench, "TOLD", 128)
+    monkeypatch.setattr(bench.faces, "render", lambda n, seed: render(n, seed, cache=False))
+    unseen = faces.load("held-out")
+    whole = {"train": faces.load("train")[:128], "held-out": unseen}
+    monkeypatch.setattr(bench.faces, "load", whole.__getitem__)
+    main(monkeypatch, bench, "--number", 32)
+    rows = [line for line in capsys.readouterr().out.splitlines() if "(" in line]
+    assert len(rows) == 3 * len(novelty.SPACES)
+    for row in rows:
+        copied = float(row.split("|")[-2].split("%")[0])
+        assert copied >= 90, row
