@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ import typer
 
 import course_lib
 from course_lib.errors import CourseError
+from course_lib.files import digest
 
 if TYPE_CHECKING:
     from course_lib.training import History, Preset, Training
@@ -155,7 +157,11 @@ def paint(
         bool, typer.Option("--attributes", help="Print what the judge sees in each face.")
     ] = False,
 ) -> None:
-    """Paint faces as a prompt says, into one picture."""
+    """Paint faces as a prompt says, into one picture.
+
+    The file says how it was made: prompt, seed, model, steps, guidance, and what the judge found. A
+    PNG as texts (Pillow: `Image.open(path).text`), the others as JSON in Exif's ImageDescription.
+    """
     with _told_not_traced():
         _paint(SimpleNamespace(**context.params))
 
@@ -188,14 +194,57 @@ def _paint(asked: SimpleNamespace) -> None:
         typer.echo(line)
     with _watched(asked, options) as options:
         images = painter([asked.prompt] * asked.number, asked.seed, **options)
+    verdicts = text.verdicts(images, asked.prompt) if images.shape[-1] == judge.SIZE else []
+    kind = form[asked.out.suffix.lower()]
+    notes = _notes(asked, weights, verdicts)
     with atomic(asked.out) as temporary:
-        Image.fromarray(image_grid(images)).save(temporary, format=form[asked.out.suffix.lower()])
+        picture = Image.fromarray(image_grid(images))
+        picture.save(temporary, format=kind, **_written(notes, kind))
     if asked.attributes:
-        verdicts = text.verdicts(images, asked.prompt)
         for i, (names, verdict) in enumerate(zip(judge.read(images).names, verdicts, strict=True)):
             seen = ", ".join(f"{name} {value}" for name, value in names.items())
             typer.echo(f"{i + 1}: {text.summary(verdict)}{' | ' if verdict else ''}{seen}")
     typer.echo(f"{asked.number} faces: {asked.out}")
+
+
+def _notes(asked: SimpleNamespace, weights: str, verdicts: list[dict[str, bool]]) -> dict[str, str]:
+    """What it takes to paint the picture again, and how well it is what was asked for."""
+    from course_lib import pretrained
+    from course_lib.latent_diffusion.painting import GUIDANCE, SIZE, STEPS
+
+    about = pretrained.describe(weights)
+    made_of = about.get("sha256") or digest(about["files"])
+    notes = {
+        "prompt": asked.prompt,
+        "seed": asked.seed,
+        "number": asked.number,
+        "model": weights,
+        "weights": made_of[:12],
+        "Software": f"ai-painting-course {metadata.version('ai-painting-course')}",
+    }
+    if asked.model == "diffusion":
+        own = {"steps": STEPS, "guidance": GUIDANCE, "size": SIZE}
+        given = {name: getattr(asked, name) for name in own}
+        notes |= {name: own[name] if given[name] is None else given[name] for name in own}
+    for words in verdicts[0] if verdicts else ():
+        right = sum(verdict[words] for verdict in verdicts)
+        notes[f"judge: {words}"] = f"{right} of {len(verdicts)}"
+    return {name: str(value) for name, value in notes.items()}
+
+
+def _written(notes: dict[str, str], form: str) -> dict[str, Any]:
+    """Options of Pillow's `save` that put the notes into the file: PNG's texts, or Exif's."""
+    from PIL import ExifTags, Image
+    from PIL.PngImagePlugin import PngInfo
+
+    if form == "PNG":
+        written = PngInfo()
+        for name, value in notes.items():
+            written.add_itxt(name, value)
+        return {"pnginfo": written}
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = json.dumps(notes)
+    return {"exif": exif}
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """`course paint`: from a prompt to a picture, and what it says when something is odd."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
 from course_lib import cli
@@ -106,3 +107,36 @@ def test_a_painter_paints_many_prompts_each_by_itself():
     images = painter(["red hair", "蓝头发", "green hair"], seed=5)
     assert images.shape == (3, 3, 64, 64)
     assert images.abs().max() <= 1
+
+
+def test_a_png_says_how_it_was_made():
+    prompt = "红眼睛, long blue hair"
+    paint(prompt, "-n", 4, "--seed", 7, "--steps", 4, "-o", "out.png")
+    with Image.open("out.png") as picture:
+        notes = picture.text
+    wanted = {"prompt": prompt, "seed": "7", "number": "4", "model": "faces-diffusion"}
+    wanted |= {"steps": "4", "guidance": "2.0", "size": "64"}
+    assert {name: notes[name] for name in wanted} == wanted
+    assert re.fullmatch("[0-9a-f]{12}", notes["weights"])
+    hair = re.fullmatch(r"(\d) of 4", notes["judge: hair color: blue"])
+    assert int(hair[1]) >= 3
+    paint(notes["prompt"], "-n", 4, "--seed", notes["seed"], "--steps", 4, "-o", "again.png")
+    assert np.array_equal(pixels("out.png"), pixels("again.png"))
+
+
+@pytest.mark.parametrize("name", ["out.webp", "out.jpg"])
+def test_other_files_say_it_in_exif(name):
+    paint("red eyes", "--model", "gan", "-n", 2, "-o", name)
+    with Image.open(name) as picture:
+        notes = json.loads(picture.getexif()[ExifTags.Base.ImageDescription])
+    assert notes["prompt"] == "red eyes"
+    assert notes["model"] == "faces-words"
+    assert "steps" not in notes
+    assert re.fullmatch(r"\d of 2", notes["judge: eye color: red"])
+
+
+def test_a_picture_of_another_size_is_not_judged():
+    paint("red eyes", "-n", 1, "--size", 96, "--steps", 2, "-o", "out.png")
+    with Image.open("out.png") as picture:
+        assert picture.text["size"] == "96"
+        assert not [name for name in picture.text if name.startswith("judge")]
