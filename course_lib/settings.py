@@ -61,6 +61,15 @@ def budget() -> str:
     return "full" if device().type == "cuda" else "quick"
 
 
+def checkpoint() -> str:
+    """The Stable Diffusion to paint with: `COURSE_CHECKPOINT`, or "course", the course's own.
+
+    A name of `stable_diffusion.CHECKPOINTS`, an id of the Hugging Face Hub (owner/name), or a local
+    folder; `stable_diffusion.load` says so when it is none of these.
+    """
+    return os.environ.get("COURSE_CHECKPOINT", "").strip() or "course"
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """For small networks on a CPU; afterwards there are as many threads as before.

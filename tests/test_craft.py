@@ -1,0 +1,115 @@
+"""Inpainting, image to image, anagrams, LoRA: on the course's own pipeline."""
+
+import pytest
+import torch
+
+from course_lib import faces, judge
+from course_lib import latent_diffusion as ld
+from course_lib.errors import CourseError
+from course_lib.stable_diffusion import craft, lora
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_DEVICE", "cpu")
+        return ld.load()
+
+
+@pytest.fixture(scope="module")
+def known():
+    open_eyes = faces.load("held-out").filter(eye_shape=["round", "sharp"], eye_color="blue")
+    return open_eyes[:6]
+
+
+def test_retouched_eyes_are_new_and_all_else_is_old(pipeline, known):
+    images, mask = known.tensor(), craft.box(craft.EYES)
+    painted = craft.retouch(pipeline, images, ["red eyes"] * 6, mask, steps=8)
+    outside = ~mask.bool().expand_as(images)
+    assert torch.equal(painted[outside], images[outside])
+    assert not torch.allclose(painted, images, atol=0.1)
+    seen = judge.obedience(painted, [{"eye_color": "red"}] * 6)["eye_color"]
+    assert seen.right >= 4
+    again = craft.retouch(pipeline, images[:1], ["red eyes"], mask, steps=8)
+    assert (again - painted[:1]).abs().mean() < 0.01  # of its own noise, whatever is beside it
+
+
+def test_redrawing_forgets_more_with_strength(pipeline, known):
+    images = known[:2].tensor()
+    told = ["green hair"] * 2
+    far = [
+        (craft.redraw(pipeline, images, told, strength, steps=10) - images).abs().mean().item()
+        for strength in (0.1, 0.5, 1.0)
+    ]
+    assert far == sorted(far)
+    assert far[0] < 0.5 * far[2]
+
+
+@pytest.mark.parametrize("where", [(0, 0, 0, 5), (0, 65, 0, 5), (-1, 5, 0, 5), (9, 5, 0, 5)])
+def test_a_box_lies_in_the_picture(where):
+    with pytest.raises(CourseError, match="top < bottom ≤ 64"):
+        craft.box(where)
+
+
+def test_what_does_not_fit_is_refused(pipeline, known):
+    images, mask = known[:2].tensor(), craft.box(craft.EYES)
+    for call in (
+        lambda: craft.retouch(pipeline, images, ["red eyes"], mask),
+        lambda: craft.retouch(pipeline, images, "red eyes", mask),
+        lambda: craft.retouch(pipeline, images, ["red eyes"] * 2, mask[..., :32]),
+        lambda: craft.redraw(pipeline, images, ["red eyes"] * 2, strength=0),
+        lambda: craft.redraw(pipeline, images, ["red eyes"] * 3),
+    ):
+        with pytest.raises(CourseError, match=r"prompts|mask|strength"):
+            call()
+
+
+def test_an_anagram_obeys_from_both_sides():
+    painter = ld.Painter()
+    images = craft.anagram(painter, ["red hair"] * 2, ["blue hair"] * 2, steps=6)
+    assert images.shape == (2, 3, 64, 64)
+    top, bottom = images[..., :24, :], images[..., 40:, :]
+    redder = (top[:, 0] - top[:, 2]).mean() - (bottom[:, 0] - bottom[:, 2]).mean()
+    assert redder > 0.2
+    assert torch.equal(craft.half_turn(craft.half_turn(images)), images)
+    with pytest.raises(CourseError, match="1 prompts upright and 2"):
+        craft.anagram(painter, ["red hair"], ["blue hair"] * 2)
+
+
+def test_a_lora_begins_as_nothing_learns_and_loads_in_plain_diffusers(tmp_path):
+    painter = ld.Painter()
+    style = faces.render(16, seed=3, style=lora.STYLE)
+    before = painter(["red hair"], seed=1, steps=3)
+    plan = lora.build_lora(style, painter, lora.LoraRecipe(rank=4, batch_size=4))
+    assert torch.allclose(painter(["red hair"], seed=1, steps=3), before, atol=1e-5)
+    fixed = painter.unet.conv_in.weight.clone()
+    plan.fit(4 * 6, progress=False)
+    learnt = painter(["red hair"], seed=1, steps=3)
+    assert (learnt - before).abs().mean() > 0.003
+    assert torch.equal(painter.unet.conv_in.weight, fixed)
+    lora.weigh(painter.unet, 0)
+    assert torch.allclose(painter(["red hair"], seed=1, steps=3), before, atol=1e-5)
+    lora.weigh(painter.unet, 1)
+    file = lora.save_lora(painter.unet, tmp_path)
+    assert file.name == lora.FILE
+    assert file.is_file()
+    plain = ld.load()
+    plain.load_lora_weights(tmp_path)
+    other = ld.Painter(plain.unet, painter.autoencoder, painter.encoder)
+    assert torch.allclose(other(["red hair"], seed=1, steps=3), learnt, atol=1e-5)
+
+
+def test_a_lora_is_put_in_once_and_kept_only_when_there_is_one(tmp_path):
+    painter = ld.Painter()
+    with pytest.raises(CourseError, match="no LoRA"):
+        lora.save_lora(painter.unet, tmp_path)
+    with pytest.raises(CourseError, match="rank is 0"):
+        lora.add_lora(painter.unet, 0)
+    lora.add_lora(painter.unet, 2)
+    with pytest.raises(CourseError, match="has a LoRA already"):
+        lora.add_lora(painter.unet, 2)
