@@ -26,3 +26,4 @@ from course_lib.exercises.lesson_5 import (
     sampler,
     swap_scheduler,
 )
+from course_lib.exercises.lesson_6 import lora_size, two_sided
