@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from course_lib.pixels import cut_grid, evaluating, image_grid, to_float, to_uint8
+from course_lib.pixels import (
+    cut_grid,
+    evaluating,
+    image_grid,
+    in_few_colours,
+    to_float,
+    to_uint8,
+)
 
 
 @pytest.fixture
@@ -54,3 +62,14 @@ def test_evaluating_puts_every_mode_back_also_after_an_error():
 def test_what_is_no_picture_is_told():
     with pytest.raises(ValueError, match=r"cannot show images of shape \(2, 5, 4, 4\)"):
         to_uint8(torch.zeros(2, 5, 4, 4))
+
+
+def test_few_colours_keep_the_rare_ones():
+    """A green eye of 4 × 4 pixels in a field of a thousand shades of orange."""
+    shades = np.random.default_rng(0).integers(0, 60, (128, 128, 3))
+    field = (np.array([220, 120, 20]) - shades).clip(0, 255).astype(np.uint8)
+    field[60:64, 60:64] = (40, 180, 80)
+    few = in_few_colours(Image.fromarray(field))
+    assert few.getcolors(256)
+    eye = np.asarray(few.convert("RGB"))[60:64, 60:64].reshape(-1, 3)
+    assert np.abs(eye - np.array([40.0, 180, 80])).max() < 20

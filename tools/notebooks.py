@@ -18,6 +18,8 @@ import nbclient
 import nbformat
 from PIL import Image
 
+from course_lib.pixels import in_few_colours
+
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LARGE = 200_000  # letters of a figure's base64; GitHub and git are happier with less
@@ -132,13 +134,9 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 
 
 def _in_256_colours(png: str) -> str:
-    """A large figure, such as a grid of faces, in a third of its bytes; in base64, both.
-
-    Colours that are far apart are kept apart, then moved to the middle of what they stand for: by
-    the median cut, which counts pixels, a green eye among orange hair came out blue.
-    """
+    """A large figure, such as a grid of faces, in a third of its bytes; in base64, both."""
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
-        small = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4)
+        small = in_few_colours(picture)
     encoded = io.BytesIO()
     small.save(encoded, "PNG", optimize=True)
     return base64.b64encode(encoded.getvalue()).decode("ascii")

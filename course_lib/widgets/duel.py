@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from course_lib import toy
+from course_lib.pixels import in_few_colours
 from course_lib.widgets import canvas
 from course_lib.widgets.board import STEP, Board
 from course_lib.widgets.guard import guarded, in_turn
@@ -166,4 +167,4 @@ class Duel(WithStill):
         gan.step(self._still_rounds)
         flow.step(self._still_rounds)
         picture = self._draw(gan, flow)
-        return encode(picture.quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
+        return encode(in_few_colours(picture), optimize=True)

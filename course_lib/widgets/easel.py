@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.pixels import to_uint8
+from course_lib.pixels import in_few_colours, to_uint8
 from course_lib.widgets.canvas import SCALE, write
 from course_lib.widgets.still import WithStill, encode
 
@@ -114,7 +114,7 @@ class Easel(WithStill):
                 draw.rectangle((left + 2, top + side - 2, left + side - 3, top + side + 3), colour)
                 where = (left + 6, top + side + foot / 2 + 3)
                 write(draw, where, f"{right} of {len(verdict)}", size=11)
-        return encode(picture.quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
+        return encode(in_few_colours(picture), optimize=True)
 
 
 def _line(words: str, so: bool) -> str:

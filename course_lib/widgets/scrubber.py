@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from course_lib.errors import CourseError
-from course_lib.pixels import image_grid
+from course_lib.pixels import image_grid, in_few_colours
 from course_lib.widgets.canvas import SCALE, write
 from course_lib.widgets.still import WithStill, encode
 
@@ -92,7 +92,7 @@ class Scrubber(WithStill):
 
     def still(self) -> bytes:
         """The strip as a PNG of 256 colours: notebooks should stay small."""
-        return encode(self.strip().quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
+        return encode(in_few_colours(self.strip()), optimize=True)
 
 
 def film(

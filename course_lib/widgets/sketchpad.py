@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.pixels import to_float, to_uint8
+from course_lib.pixels import in_few_colours, to_float, to_uint8
 from course_lib.plots import GREY, INK
 from course_lib.widgets import doodles
 from course_lib.widgets.still import WithStill, encode
@@ -89,7 +89,7 @@ class Sketchpad(WithStill):
     def still(self) -> bytes:
         """What was painted last: the doodle, an arrow, the faces, and what was asked for."""
         picture = doodles.draw_painting(self._painted)
-        return encode(picture.quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
+        return encode(in_few_colours(picture), optimize=True)
 
     # Its parts
 

@@ -11,6 +11,7 @@ import ipywidgets
 from PIL import Image
 
 from course_lib.errors import CourseError
+from course_lib.pixels import in_few_colours
 from course_lib.plots import GREY
 from course_lib.widgets.contact_sheet import SHOWN, Answers, draw_sheet, opened_pictures, tag
 from course_lib.widgets.still import WithStill, encode
@@ -94,7 +95,7 @@ class VerdictSheet(WithStill):
         for section in sections:
             picture.paste(section, (0, top))
             top += section.height
-        return encode(picture.quantize(256, Image.Quantize.MEDIANCUT), optimize=True)
+        return encode(in_few_colours(picture), optimize=True)
 
     # Its parts
 
