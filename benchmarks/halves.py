@@ -8,7 +8,6 @@
 The seed decides who is in which half, the first weights and the noise of the training; both halves
 of a pair begin with the same. Every painter of every size gets the same number of latents
 (`--latents`) and one thread. What is done is not done again; an interrupted training goes on.
-`--gans` trains DCGANs on halves of 3,000 instead.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from course_lib import dcgan, faces, novelty, pixels, pretrained
+from course_lib import faces, novelty, pixels, pretrained
 from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
 
@@ -57,20 +56,6 @@ def keep(folder: Path, network: torch.nn.Module, took: dict) -> None:
     with atomic(folder / "took.json") as temporary:
         temporary.write_text(json.dumps(took))
     print(f"{folder.name}: {took['images']:,} in {took['minutes']:.1f} minutes", flush=True)
-
-
-def train_gan(options: argparse.Namespace, seed: int, half: int) -> None:
-    """Lesson 3's recipe on one half of 3,000."""
-    folder = options.run / f"gan-{seed}-{NAMES[half]}"
-    if (folder / "took.json").exists():
-        return
-    data = novelty.halves(novelty.SIZES[-1], seed)[half]
-    plan = dcgan.build(data, dcgan.CALM, width=16, seed=seed, precision=options.precision)
-    history = plan.fit(
-        options.images, folder=folder, save_every=500, pictures_every=10**9,
-        max_minutes=options.minutes,
-    )  # fmt: skip
-    keep(folder, plan.result(), plan.took(history))
 
 
 def pair_of(options: argparse.Namespace, n: int, seed: int) -> novelty.Pair:
@@ -160,9 +145,6 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(novelty.SIZES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--latents", type=int, default=40_000, help="of each painter")
-    parser.add_argument("--gans", action="store_true", help="train DCGANs on halves of 3,000")
-    parser.add_argument("--images", type=int, default=100_000, help="of each GAN")
-    parser.add_argument("--minutes", type=float, help="at most so long for each GAN")
     parser.add_argument("--pictures", type=int, default=256, help="of each painter, for the table")
     parser.add_argument("--noise", type=int, default=1, help="seed of the picture's noises")
     parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
@@ -175,9 +157,6 @@ def main() -> None:
         return
     for seed in options.seeds:
         for half in (0, 1):
-            if options.gans:
-                train_gan(options, seed, half)
-                continue
             for n in options.sizes:
                 train_half(options, n, seed, half)
 

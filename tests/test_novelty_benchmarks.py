@@ -58,16 +58,6 @@ def test_halves_from_the_training_to_the_picture(tmp_path, monkeypatch, capsys):
     assert torch.allclose(pair.one.conv_in.weight, trained, atol=1e-3)
 
 
-def test_gans_of_halves(tmp_path, monkeypatch, capsys):
-    bench = script("halves")
-    few = functools.partial(novelty.halves, 64)
-    monkeypatch.setattr(bench.novelty, "halves", lambda n, seed: few(seed))
-    run = ["--run", tmp_path, "--seeds", 0]
-    main(monkeypatch, bench, "train", *run, "--gans", "--images", 64)
-    assert capsys.readouterr().out.count("gan-0-") == 2
-    assert (tmp_path / "gan-0-other" / "painter.safetensors").exists()
-
-
 def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
     bench = script("novelty")
     render = faces.render

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,13 +10,15 @@ from torch import Tensor
 
 from course_lib import faces, judge
 from course_lib.errors import CourseError
-from course_lib.novelty.nearest import Known, leaning
+from course_lib.novelty.nearest import Known, mean_ratio
 
 ASKED = ("hair_color", "back_hair", "fringe", "skin", "background", "clothes", "glasses")
 
 
 class Agreement(NamedTuple):
-    """correlation: of the pictures, less the mean face: 1 is the same, 0 nothing in common.
+    """How alike the pictures of two painters are, of the same noise.
+
+    correlation: of the pictures, less the mean face: 1 is the same, 0 nothing in common.
 
     attributes: the share of what the judge names (`ASKED`) that is the same in both. by_chance: the
     two numbers of pictures of *different* noise, which have only the style in common.
@@ -81,21 +82,15 @@ def compare_halves(
     agreed = agreement(*painted)
     unit = Known(unseen).unit
     known = [Known(half, mirrored=False, unit=unit) for half in halves]
-    own = [known[i].nearest(painted[i]).distance for i in (0, 1)]
-    other = [known[1 - i].nearest(painted[i]).distance for i in (0, 1)]
+    own = torch.cat([known[i].nearest(painted[i]).distance for i in (0, 1)])
+    other = torch.cat([known[1 - i].nearest(painted[i]).distance for i in (0, 1)])
     return {
         "correlation": agreed.correlation,
         "of other noises": agreed.by_chance[0],
         "same attributes": agreed.attributes,
         "of other noises, attributes": agreed.by_chance[1],
-        "nearest in own half": torch.cat(own).mean().item(),
-        "in the other half": torch.cat(other).mean().item(),
-        "own / other": geometric_mean(
-            [leaning(painted[i], known[i], known[1 - i]) for i in (0, 1)]
-        ),
+        "nearest in own half": own.mean().item(),
+        "in the other half": other.mean().item(),
+        "own / other": mean_ratio(own, other),
         "unseen real, own half": known[0].nearest(unseen).distance.mean().item(),
     }
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    return math.prod(values) ** (1 / len(values))

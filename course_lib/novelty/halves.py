@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from course_lib import faces, training
 from course_lib.errors import CourseError
+from course_lib.faces.table import COLUMNS
 from course_lib.latent_diffusion import autoencoder as compressor
 from course_lib.latent_diffusion import flow
 from course_lib.latent_diffusion.unet import TIMES, PlainLatents, latents_of, wordless_step
@@ -57,10 +58,9 @@ def halves(n: int, seed: int = 0) -> tuple[faces.Faces, faces.Faces]:
 
 def together(one: faces.Faces, other: faces.Faces) -> faces.Faces:
     """The faces of both, with what both know of them."""
-    columns = ("attributes", "captions_en", "captions_zh", "seeds")
     known = {
         name: [*getattr(one, name), *getattr(other, name)]
-        for name in columns
+        for name in COLUMNS
         if getattr(one, name) is not None and getattr(other, name) is not None
     }
     return faces.Faces(np.concatenate([one.images, other.images]), **known, name=one.name)

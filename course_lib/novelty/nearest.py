@@ -138,5 +138,9 @@ def leaning(images: Faces | Tensor, own: Known, other: Known) -> float:
     """
     if own.number != other.number:
         raise CourseError(f"the halves have {own.number} and {other.number} faces: give as many")
-    ratio = own.nearest(images).distance / other.nearest(images).distance
-    return ratio.clamp_min(1e-6).log().mean().exp().item()
+    return mean_ratio(own.nearest(images).distance, other.nearest(images).distance)
+
+
+def mean_ratio(own: Tensor, other: Tensor) -> float:
+    """The geometric mean of distances (B,) over other distances (B,)."""
+    return (own / other).clamp_min(1e-6).log().mean().exp().item()
