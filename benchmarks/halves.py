@@ -5,9 +5,11 @@
     python benchmarks/halves.py picture --run runs/halves   # the same noises, size by size
     python benchmarks/halves.py export --run runs/halves    # keep seed 0's pairs
 
+    python benchmarks/halves.py train --painter gan --sizes 64 3000    # as contrast; table, picture
+
 The seed decides who is in which half, the first weights and the noise of the training; both halves
-of a pair begin with the same. Every painter of every size gets the same number of latents
-(`--latents`) and one thread. What is done is not done again; an interrupted training goes on.
+of a pair begin with the same. Every painter of every size looks at the same number of pictures
+(`--looks`) and gets one thread. What is done is not done again; an interrupted training goes on.
 """
 
 from __future__ import annotations
@@ -15,23 +17,66 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from course_lib import faces, novelty, pixels, pretrained
+from course_lib import dcgan, faces, novelty, pixels, pretrained, training
 from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
 
 NAMES = ("one", "other")
+WIDTH = 16  # of the GANs
+
+
+class Diffusion:
+    """The painters that the lesson is about."""
+
+    def __init__(self):
+        self.autoencoder = ld.load_autoencoder()
+
+    def build(self, half: faces.Faces, seed: int, precision: str) -> training.Training:
+        return novelty.build(half, seed=seed, precision=precision, autoencoder=self.autoencoder)
+
+    def empty(self) -> nn.Module:
+        return novelty.new_unet()
+
+    def noise(self, number: int, seed: int) -> Tensor:
+        return novelty.noise_for(number, seed)
+
+    def paint(self, network: nn.Module, noise: Tensor) -> Tensor:
+        return novelty.paint(network, self.autoencoder, noise)
+
+
+class Gan:
+    """Lesson 3's GAN, of half its width, by the recipe with a calm end; never mirrored, either."""
+
+    def build(self, half: faces.Faces, seed: int, precision: str) -> training.Training:
+        batch_size = min(dcgan.CALM.batch_size, len(half))
+        recipe = replace(dcgan.CALM, flip=False, batch_size=batch_size)
+        return dcgan.build(half, recipe, width=WIDTH, seed=seed, precision=precision)
+
+    def empty(self) -> nn.Module:
+        return dcgan.Generator(width=WIDTH)
+
+    def noise(self, number: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(number, dcgan.NOISE_SIZE, generator=generator)
+
+    def paint(self, network: nn.Module, noise: Tensor) -> Tensor:
+        return dcgan.paint(network, noise)
+
+
+PAINTERS = {"diffusion": Diffusion, "gan": Gan}
 
 
 def folder_of(options: argparse.Namespace, n: int, seed: int, half: int) -> Path:
-    return options.run / f"{n}-{seed}-{NAMES[half]}"
+    return options.run / options.painter / f"{n}-{seed}-{NAMES[half]}"
 
 
 def train_half(options: argparse.Namespace, n: int, seed: int, half: int) -> None:
@@ -39,17 +84,14 @@ def train_half(options: argparse.Namespace, n: int, seed: int, half: int) -> Non
     folder = folder_of(options, n, seed, half)
     if (folder / "took.json").exists():
         return
-    plan = novelty.build(
-        novelty.halves(n, seed)[half], seed=seed, precision=options.precision,
-        autoencoder=options.autoencoder,
-    )  # fmt: skip
-    history = plan.fit(options.latents, folder=folder, save_every=1000, pictures_every=10**9)
+    plan = options.kind.build(novelty.halves(n, seed)[half], seed, options.precision)
+    history = plan.fit(options.looks, folder=folder, save_every=1000, pictures_every=10**9)
     if history.stopped:
         raise SystemExit(f"{folder.name}: {history.stopped}; run it again, it goes on")
     keep(folder, plan.result(), plan.took(history))
 
 
-def keep(folder: Path, network: torch.nn.Module, took: dict) -> None:
+def keep(folder: Path, network: nn.Module, took: dict) -> None:
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     with atomic(folder / "painter.safetensors") as temporary:
         save_file(weights, temporary)
@@ -58,12 +100,18 @@ def keep(folder: Path, network: torch.nn.Module, took: dict) -> None:
     print(f"{folder.name}: {took['images']:,} in {took['minutes']:.1f} minutes", flush=True)
 
 
-def pair_of(options: argparse.Namespace, n: int, seed: int) -> novelty.Pair:
-    pair = novelty.Pair()
-    for half, name in enumerate(NAMES):
-        weights = load_file(folder_of(options, n, seed, half) / "painter.safetensors")
-        getattr(pair, name).load_state_dict(weights)
-    return pair.eval()
+def painter_of(options: argparse.Namespace, n: int, seed: int, half: int) -> nn.Module:
+    network = options.kind.empty()
+    network.load_state_dict(load_file(folder_of(options, n, seed, half) / "painter.safetensors"))
+    return network.eval()
+
+
+def paintings(options: argparse.Namespace, n: int, seed: int, noise: Tensor) -> list[Tensor]:
+    """What both painters of a pair make of the same noise."""
+    return [
+        options.kind.paint(painter_of(options, n, seed, half), noise).clamp(-1, 1)
+        for half in (0, 1)
+    ]
 
 
 def seeds_of(options: argparse.Namespace, n: int) -> list[int]:
@@ -77,11 +125,7 @@ def seeds_of(options: argparse.Namespace, n: int) -> list[int]:
 
 def measure(options: argparse.Namespace, n: int, seed: int) -> dict[str, float]:
     """What the table says of one pair."""
-    pair = pair_of(options, n, seed)
-    noise = novelty.noise_for(options.pictures, 1000 + seed)
-    painted = [
-        novelty.paint(painter, options.autoencoder, noise) for painter in (pair.one, pair.other)
-    ]
+    painted = paintings(options, n, seed, options.kind.noise(options.pictures, 1000 + seed))
     return novelty.compare_halves(painted, novelty.halves(n, seed), faces.load("held-out"))
 
 
@@ -105,17 +149,17 @@ def table(options: argparse.Namespace) -> None:
 
 def picture(options: argparse.Namespace) -> None:
     """Seed 0, size by size: the two painters' faces of the same noises, under each other."""
-    noise = novelty.noise_for(8, options.noise)
+    noise = options.kind.noise(8, options.noise)
     rows: list[Tensor] = []
     for n in options.sizes:
-        pair = pair_of(options, n, options.seeds[0])
-        rows += [novelty.paint(one, options.autoencoder, noise) for one in (pair.one, pair.other)]
+        rows += paintings(options, n, options.seeds[0], noise)
     grid = pixels.image_grid(torch.cat(rows), columns=8)
     options.figures.mkdir(parents=True, exist_ok=True)
     large = Image.fromarray(np.asarray(grid)).resize(
         (grid.shape[1] * 2, grid.shape[0] * 2), Image.Resampling.NEAREST
     )
-    with atomic(options.figures / "halves.png") as temporary:
+    name = "halves.png" if options.painter == "diffusion" else f"halves_{options.painter}.png"
+    with atomic(options.figures / name) as temporary:
         large.save(temporary, format="PNG", optimize=True)
 
 
@@ -130,10 +174,12 @@ def export(options: argparse.Namespace) -> None:
         about = took[0] | {
             "images": sum(one["images"] for one in took),
             "minutes": round(sum(one["minutes"] for one in took), 1),
-            "command": f"python benchmarks/halves.py train --run runs/halves --latents "
-            f"{options.latents} --precision {options.precision}",
+            "command": f"python benchmarks/halves.py train --run runs/halves --looks "
+            f"{options.looks} --precision {options.precision}",
         }
-        pair = pair_of(options, n, seed)
+        pair = novelty.Pair()
+        for half, name in enumerate(NAMES):
+            getattr(pair, name).load_state_dict(painter_of(options, n, seed, half).state_dict())
         config = {"channels": list(pair.one.config.block_out_channels)}
         print(pretrained.save(f"halves-{n}", pair, config=config, training=about))
 
@@ -144,20 +190,21 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/halves"))
     parser.add_argument("--sizes", type=int, nargs="+", default=list(novelty.SIZES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--latents", type=int, default=40_000, help="of each painter")
+    parser.add_argument("--painter", choices=PAINTERS, default="diffusion")
+    parser.add_argument("--looks", type=int, default=60_000, help="at pictures, of each painter")
     parser.add_argument("--pictures", type=int, default=256, help="of each painter, for the table")
     parser.add_argument("--noise", type=int, default=1, help="seed of the picture's noises")
     parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
     parser.add_argument("--figures", type=Path, default=Path("notebooks/figures"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    options.autoencoder = ld.load_autoencoder()
+    options.kind = PAINTERS[options.painter]()
     if options.task != "train":
         {"table": table, "picture": picture, "export": export}[options.task](options)
         return
     for seed in options.seeds:
-        for half in (0, 1):
-            for n in options.sizes:
+        for n in options.sizes:
+            for half in (0, 1):
                 train_half(options, n, seed, half)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from course_lib import faces, novelty, pretrained
 
@@ -39,9 +40,9 @@ def main(monkeypatch, module, *given) -> None:
 def test_halves_from_the_training_to_the_picture(tmp_path, monkeypatch, capsys):
     bench, run = script("halves"), ["--run", tmp_path / "run", "--sizes", 16]
     given = [*run, "--seeds", 0, 1]
-    main(monkeypatch, bench, "train", *given, "--latents", 64)
+    main(monkeypatch, bench, "train", *given, "--looks", 64)
     assert capsys.readouterr().out.count("16-") == 4
-    main(monkeypatch, bench, "train", *given, "--latents", 64)
+    main(monkeypatch, bench, "train", *given, "--looks", 64)
     assert not capsys.readouterr().out  # what is done is not done again
     main(monkeypatch, bench, "table", *given, "--pictures", 4)
     assert "| 16 | 2 | " in capsys.readouterr().out
@@ -50,12 +51,20 @@ def test_halves_from_the_training_to_the_picture(tmp_path, monkeypatch, capsys):
 
     save, kept = bench.pretrained.save, tmp_path / "weights"
     monkeypatch.setattr(bench.pretrained, "save", functools.partial(save, folder=kept))
-    main(monkeypatch, bench, "export", *given, "--latents", 64)
+    main(monkeypatch, bench, "export", *given, "--looks", 64)
     pair = pretrained.load("halves-16", novelty.Pair, kept)
-    trained = bench.pair_of(
-        bench.argparse.Namespace(run=tmp_path / "run"), 16, 0
-    ).one.conv_in.weight
-    assert torch.allclose(pair.one.conv_in.weight, trained, atol=1e-3)
+    trained = load_file(tmp_path / "run/diffusion/16-0-one/painter.safetensors")
+    assert torch.allclose(pair.one.conv_in.weight, trained["conv_in.weight"], atol=1e-3)
+
+
+def test_gans_learn_from_halves_too(tmp_path, monkeypatch, capsys):
+    bench = script("halves")
+    given = ["--painter", "gan", "--run", tmp_path, "--sizes", 16, "--seeds", 0]
+    main(monkeypatch, bench, "train", *given, "--looks", 32)
+    main(monkeypatch, bench, "table", *given, "--pictures", 4)
+    assert "| 16 | 1 | " in capsys.readouterr().out
+    main(monkeypatch, bench, "picture", *given, "--figures", tmp_path)
+    assert Image.open(tmp_path / "halves_gan.png").size == (8 * 132 - 4, 2 * 132 - 4)
 
 
 def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):

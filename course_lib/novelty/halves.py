@@ -33,7 +33,7 @@ STEPS = 20
 class HalfRecipe:
     """What a painter of a half is trained with; the same for every number of pictures."""
 
-    batch_size: int = 16
+    batch_size: int = 32
     unet_rate: float = 2e-3
     average: float = 0.995
 
