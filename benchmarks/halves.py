@@ -20,18 +20,20 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from course_lib import dcgan, faces, novelty, pixels, pretrained, training
+from course_lib import dcgan, faces, novelty, pixels, plots, pretrained, training
 from course_lib import latent_diffusion as ld
 from course_lib.files import atomic
 
 NAMES = ("one", "other")
 WIDTH = 16  # of the GANs
+TITLE = 34  # pixels above each size's pictures
 
 
 class Diffusion:
@@ -149,18 +151,32 @@ def table(options: argparse.Namespace) -> None:
 
 def picture(options: argparse.Namespace) -> None:
     """Seed 0, size by size: the two painters' faces of the same noises, under each other."""
-    noise = options.kind.noise(8, options.noise)
-    rows: list[Tensor] = []
+    noise, strips = options.kind.noise(8, options.noise), []
     for n in options.sizes:
-        rows += paintings(options, n, options.seeds[0], noise)
-    grid = pixels.image_grid(torch.cat(rows), columns=8)
-    options.figures.mkdir(parents=True, exist_ok=True)
-    large = Image.fromarray(np.asarray(grid)).resize(
-        (grid.shape[1] * 2, grid.shape[0] * 2), Image.Resampling.NEAREST
-    )
+        rows = paintings(options, n, options.seeds[0], noise)
+        grid = pixels.image_grid(torch.cat(rows), columns=8)
+        strips.append(grid.repeat(2, 0).repeat(2, 1))
     name = "halves.png" if options.painter == "diffusion" else f"halves_{options.painter}.png"
+    options.figures.mkdir(parents=True, exist_ok=True)
     with atomic(options.figures / name) as temporary:
-        large.save(temporary, format="PNG", optimize=True)
+        titles = [f"{n:,} faces each" for n in options.sizes]
+        titled(strips, titles).save(temporary, format="PNG", optimize=True)
+
+
+def titled(strips: list[np.ndarray], titles: list[str]) -> Image.Image:
+    """The strips (H, W, 3) under each other, each with its title above."""
+    height, width = strips[0].shape[:2]
+    whole = np.full((len(strips) * (height + TITLE), width, 3), 255, np.uint8)
+    figure = plt.figure(figsize=(width / 100, len(whole) / 100), dpi=100, layout="none")
+    for i, (strip, title) in enumerate(zip(strips, titles, strict=True)):
+        top = i * (height + TITLE)
+        whole[top + TITLE : top + TITLE + height] = strip
+        figure.text(0.002, 1 - (top + TITLE - 9) / len(whole), title, fontsize=13, color=plots.INK)
+    figure.figimage(whole, zorder=-1)
+    figure.canvas.draw()
+    drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
+    plt.close(figure)
+    return drawn
 
 
 def export(options: argparse.Namespace) -> None:

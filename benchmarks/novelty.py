@@ -1,4 +1,4 @@
-"""Do the course's painters copy? A table: near-copies among many pictures of each, in three spaces.
+"""Do the course's painters copy? Near-copies among many pictures of each, and what else they tell.
 
     python benchmarks/novelty.py --number 2000
 
@@ -6,13 +6,18 @@ Each painter's pictures are looked up among all that it has learnt from, and the
 The limit under which a picture counts as a copy is set for each on real faces that nobody has
 learnt from (the 600 held-out ones: 2 % of them are nearer), and tried on others, drawn anew. The
 column "copies" is what a painter would score that copies everything: its own training faces, given
-back by lesson 5's autoencoder. The drawing takes some minutes; it is kept in the cache.
+back by lesson 5's autoencoder. The copier is one that was made to copy: the first of the pair
+"halves-64", which has seen 64 faces, and each of them a thousand times.
+
+The second table: how many kinds of faces a painter knows (`novelty.variety`), and, of those that
+are told, how often hair and both eyes come out in pairs of colours that they never saw together.
+The drawing takes some minutes; it is kept in the cache.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -22,6 +27,7 @@ from course_lib import dcgan, faces, judge, metrics, novelty, pretrained, text
 from course_lib import latent_diffusion as ld
 
 FRESH = 107  # seed of the faces that nobody has learnt from
+FEW = 64  # faces that the copier has seen
 TOLD = 20_000  # drawings, of which the two painters of words saw those not held apart
 
 
@@ -40,29 +46,60 @@ def by_noise(number: int) -> Tensor:
     return metrics.painter(generator)(number, 1).cpu()
 
 
+def from_memory(number: int) -> Tensor:
+    copier = pretrained.load(f"halves-{FEW}", novelty.Pair).one
+    return novelty.paint(copier, ld.load_autoencoder(), novelty.noise_for(number, 1))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--number", type=int, default=2000, help="of pictures of each painter")
+    parser.add_argument("--told", type=int, default=500, help="of captions, for seen and unseen")
     options = parser.parse_args()
     bundled = faces.load("train")
     told = faces.without_apart(faces.render(TOLD, seed=0))
+    obeying = {"conditional GAN": cgan.Painter(), "diffusion": ld.Painter()}
     painters = {
         "DCGAN": (bundled, by_noise),
-        "conditional GAN": (told, by_prompts(cgan.Painter())),
-        "diffusion": (told, by_prompts(ld.Painter())),
+        **{name: (told, by_prompts(painter)) for name, painter in obeying.items()},
+        "the copier": (novelty.halves(FEW)[0], from_memory),
     }
     unseen, fresh = faces.load("held-out"), faces.render(options.number, seed=FRESH)
-    autoencoder = ld.load_autoencoder()
+    autoencoder, kinds = ld.load_autoencoder(), {"real, drawn anew": effective(fresh.tensor())}
     print("| painter | space | limit | its pictures | real, drawn anew | copies |")
     print("|---" * 6 + "|")
     for name, (learnt, paint) in painters.items():
         images = paint(options.number).clamp(-1, 1)
+        kinds[name] = effective(images)
         copied = ld.give_back(autoencoder, learnt[: options.number].tensor())
         for space in novelty.SPACES:
-            known = novelty.Known(learnt, space)
+            known = novelty.Known(learnt, space, mirrored=name != "the copier")
             limit = known.limit(unseen)
             cells = [cell(novelty.copies(known, one, limit)) for one in (images, fresh, copied)]
             print(f"| {name} | {space} | {limit:.3f} | " + " | ".join(cells) + " |", flush=True)
+    print("\n| painter | kinds of faces | pairs never seen | pairs often seen |")
+    print("|---" * 4 + "|")
+    for name, number in kinds.items():
+        painter = obeying.get(name)
+        apart = [of_pairs(painter, seen, options.told) if painter else "" for seen in (False, True)]
+        print(f"| {name} | {number} | " + " | ".join(apart) + " |", flush=True)
+
+
+def effective(images: Tensor) -> str:
+    """The effective number of kinds in images: of three disjoint thirds, the least and the most."""
+    seen = judge.read(images.clamp(-1, 1)).names
+    third = len(seen) // 3
+    found = [novelty.variety(seen[i * third : (i + 1) * third]) for i in range(3)]
+    return f"{novelty.variety(seen):,.0f} ({min(found):,.0f}–{max(found):,.0f})"
+
+
+def of_pairs(painter: Callable[[list[str], int], Tensor], seen: bool, number: int) -> str:
+    """How often hair and both eyes are right, of pairs of colours that it has seen, or has not."""
+
+    def wanted(attributes: Mapping[str, str]) -> bool:
+        return attributes["eye_color"] != "hidden" and faces.held_apart(attributes) != seen
+
+    return cell(text.follow(painter, number, seed=3, wanted=wanted)["everything"])
 
 
 def cell(score: judge.Score) -> str:

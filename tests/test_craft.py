@@ -1,10 +1,12 @@
 """Inpainting, image to image, anagrams, LoRA: on the course's own pipeline."""
 
+import numpy as np
 import pytest
 import torch
 
-from course_lib import faces, judge
+from course_lib import faces, judge, pretrained
 from course_lib import latent_diffusion as ld
+from course_lib import stable_diffusion as sd
 from course_lib.errors import CourseError
 from course_lib.stable_diffusion import craft, lora
 
@@ -71,21 +73,63 @@ def test_what_does_not_fit_is_refused(pipeline, known):
 
 def test_an_anagram_obeys_from_both_sides():
     painter = ld.Painter()
-    images = craft.anagram(painter, ["red hair"] * 2, ["blue hair"] * 2, steps=6)
+    told = ["pink hair, closed eyes"] * 2, ["brown hair, fair skin, closed eyes"] * 2
+    images = craft.anagram(painter, *told, steps=8)
     assert images.shape == (2, 3, 64, 64)
-    top, bottom = images[..., :24, :], images[..., 40:, :]
-    redder = (top[:, 0] - top[:, 2]).mean() - (bottom[:, 0] - bottom[:, 2]).mean()
-    assert redder > 0.2
+    for seen, colour in ((images, "pink"), (craft.half_turn(images), "brown")):
+        names = judge.read(seen).names
+        assert any(one["hair_color"] == colour for one in names)
     assert torch.equal(craft.half_turn(craft.half_turn(images)), images)
     with pytest.raises(CourseError, match="1 prompts upright and 2"):
         craft.anagram(painter, ["red hair"], ["blue hair"] * 2)
+
+
+def test_black_and_white_is_printed_in_colours_that_the_decoder_knows():
+    drawn = faces.render(8, seed=3, style=lora.STYLE)
+    sheets = lora.printed(drawn)
+    corners = sheets.images[:, 0, 0]
+    assert torch.equal(torch.tensor(corners[:4].astype(int)), torch.tensor(lora.PAPERS))
+    assert (corners[4:] == corners[:4]).all()
+    assert abs(sheets.images.min(axis=(0, 1, 2)).astype(int) - lora.INK).max() <= 2
+    assert sheets.seeds == drawn.seeds
+
+
+def test_searched_latents_decode_better_than_the_encoders():
+    autoencoder = ld.load_autoencoder()
+    images = lora.printed(faces.render(4, seed=3, style=lora.STYLE)).tensor()
+    wrong = [
+        (ld.decode(autoencoder, lora.search_latents(autoencoder, images, steps)) - images)
+        .square()
+        .mean()
+        .item()
+        for steps in (0, 4)
+    ]
+    assert wrong[1] < 0.8 * wrong[0]
+    given_back = ld.give_back(autoencoder, images)
+    assert abs(wrong[0] - (given_back - images).square().mean().item()) < 1e-4
+
+
+def test_the_committed_lora_brings_another_hand_and_can_be_taken_out_again():
+    pipeline = sd.load("course")
+    before = sd.paint(pipeline, ["red hair"] * 2, [1, 2], steps=4)
+    pipeline.load_lora_weights(pretrained.whole_folder(lora.WEIGHTS), adapter_name="lorelei")
+    inked = sd.paint(pipeline, [""] * 6, range(6), steps=6, guidance=1.0)
+    corners = np.stack(inked)[:, 2:6, 2:6].reshape(6, -1, 3).mean(1)
+    off = np.abs(corners[:, None] - lora.PAPERS).max(-1).min(-1)  # from the nearest paper
+    assert np.median(off) < 30
+    pipeline.unload_lora_weights()
+    after = sd.paint(pipeline, ["red hair"] * 2, [1, 2], steps=4)
+    assert np.abs(np.stack(after).astype(int) - np.stack(before)).max() <= 2
+    distances = pretrained.describe(lora.WEIGHTS)["training"]["distances"]
+    for name, times in (("frechet/convolution", 2.5), ("frechet/pixels", 10)):
+        assert distances[name][0] >= times * distances[name][-1]
 
 
 def test_a_lora_begins_as_nothing_learns_and_loads_in_plain_diffusers(tmp_path):
     painter = ld.Painter()
     style = faces.render(16, seed=3, style=lora.STYLE)
     before = painter(["red hair"], seed=1, steps=3)
-    plan = lora.build_lora(style, painter, lora.LoraRecipe(rank=4, batch_size=4))
+    plan = lora.build_lora(style, painter, lora.LoraRecipe(rank=4, batch_size=4, search=1))
     assert torch.allclose(painter(["red hair"], seed=1, steps=3), before, atol=1e-5)
     fixed = painter.unet.conv_in.weight.clone()
     plan.fit(4 * 6, progress=False)

@@ -179,7 +179,7 @@ def opens_like_the_others(lesson: Lesson) -> Iterator[str]:
         if (link := f"{arrow} [{title}]({path})") not in header.source:
             yield f"the header lacks the link {link}"
 
-    if setup.source != address.setup_cell():
+    if setup.source != address.setup_cell(lesson.path.name):
         yield "the setup cell differs from tools.notebooks.SETUP_CELL (run `make colab`)"
     if tags(setup) != ["setup"] or tags(imports) != ["setup"]:
         yield "the second and third cells must be code, tagged `setup`"
@@ -323,7 +323,7 @@ def write_lesson(root: Path, number: int, before: str, after: str) -> Path:
     header = f"# {number} · Lesson\n\n{badge} · ← {before} · → {after}\n\n" + "\n\n".join(HEADINGS)
     cells = [
         new_markdown_cell(header),
-        new_code_cell(address.setup_cell(), metadata={"tags": ["setup"]}),
+        new_code_cell(address.setup_cell(path.name), metadata={"tags": ["setup"]}),
         new_code_cell("import math", metadata={"tags": ["setup"]}),
     ]
     for k in range(1, 4):

@@ -54,6 +54,12 @@ def test_mirror_images_are_known_unless_nobody_learnt_from_them(learnt):
     assert plain.distance.mean() > 5 * found.distance.mean()
 
 
+def test_twins_are_shown_as_they_are_meant(learnt):
+    turned = learnt[:20].tensor().flip(-1)
+    found = novelty.Known(learnt).nearest(turned)
+    assert (novelty.twins(learnt, found) - turned).abs().mean() < 0.01
+
+
 def test_the_limit_is_the_share_by_chance(learnt, unseen):
     known = novelty.Known(learnt)
     limit = known.limit(unseen, by_chance=0.1)
@@ -124,6 +130,28 @@ def test_a_pair_keeps_both_painters_apart():
     names = set(pair.state_dict())
     assert {name.partition(".")[0] for name in names} == {"one", "other"}
     assert novelty.latents_from(pair.one, novelty.noise_for(3), steps=1).shape == (3, 4, 16, 16)
+
+
+def test_a_painter_can_go_on_from_another():
+    begin = novelty.new_unet((16, 16, 16))
+    half = novelty.halves(16)[0]
+    plan = novelty.build(half, channels=(16, 16, 16), seed=5, begin=begin)
+    noise = novelty.noise_for(1)
+    assert torch.allclose(plan.result()(noise, 500).sample, begin(noise, 500).sample, atol=1e-4)
+    before = begin.conv_in.weight.clone()
+    plan.fit(32, progress=False, pictures_every=10**9)
+    assert torch.equal(begin.conv_in.weight, before)
+    assert not torch.equal(plan.result().conv_in.weight, before)
+
+
+def test_between_two_noises_none_is_too_short():
+    one, other = novelty.noise_for(2)
+    way = novelty.between(one, other, 5)
+    assert way.shape == (5, 4, 16, 16)
+    assert torch.allclose(way[0], one, atol=1e-4)
+    assert torch.allclose(way[-1], other, atol=1e-4)
+    lengths = way.flatten(1).norm(dim=1)
+    assert lengths.min() > 0.95 * min(one.norm(), other.norm())
 
 
 def test_noise_is_that_of_its_seed():

@@ -47,7 +47,7 @@ def test_halves_from_the_training_to_the_picture(tmp_path, monkeypatch, capsys):
     main(monkeypatch, bench, "table", *given, "--pictures", 4)
     assert "| 16 | 2 | " in capsys.readouterr().out
     main(monkeypatch, bench, "picture", *given, "--figures", tmp_path)
-    assert Image.open(tmp_path / "halves.png").size == (8 * 132 - 4, 2 * 132 - 4)
+    assert Image.open(tmp_path / "halves.png").size == (8 * 132 - 4, 2 * 132 - 4 + bench.TITLE)
 
     save, kept = bench.pretrained.save, tmp_path / "weights"
     monkeypatch.setattr(bench.pretrained, "save", functools.partial(save, folder=kept))
@@ -64,7 +64,7 @@ def test_gans_learn_from_halves_too(tmp_path, monkeypatch, capsys):
     main(monkeypatch, bench, "table", *given, "--pictures", 4)
     assert "| 16 | 1 | " in capsys.readouterr().out
     main(monkeypatch, bench, "picture", *given, "--figures", tmp_path)
-    assert Image.open(tmp_path / "halves_gan.png").size == (8 * 132 - 4, 2 * 132 - 4)
+    assert Image.open(tmp_path / "halves_gan.png").size == (8 * 132 - 4, 2 * 132 - 4 + bench.TITLE)
 
 
 def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
@@ -75,9 +75,11 @@ def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
     unseen = faces.load("held-out")
     whole = {"train": faces.load("train")[:128], "held-out": unseen}
     monkeypatch.setattr(bench.faces, "load", whole.__getitem__)
-    main(monkeypatch, bench, "--number", 32)
-    rows = [line for line in capsys.readouterr().out.splitlines() if "(" in line]
-    assert len(rows) == 3 * len(novelty.SPACES)
+    main(monkeypatch, bench, "--number", 33, "--told", 4)
+    first, second = capsys.readouterr().out.split("\n\n")
+    rows = [line for line in first.splitlines() if "(" in line]
+    assert len(rows) == 4 * len(novelty.SPACES)
     for row in rows:
         copied = float(row.split("|")[-2].split("%")[0])
         assert copied >= 90, row
+    assert [line.count("%") for line in second.splitlines()[2:]] == [0, 0, 2, 2, 0]

@@ -18,17 +18,26 @@ PROBE = """
 import importlib
 import json
 import course_lib
-from course_lib import cli, faces, latent_diffusion, pretrained, settings, text
+from course_lib import cli, faces, latent_diffusion, novelty, pretrained, settings
+from course_lib import stable_diffusion, text
 
-builders = {"UNet2DConditionModel": latent_diffusion.new_unet, "TextEncoder": text.TextEncoder}
+builders = {
+    "UNet2DConditionModel": latent_diffusion.new_unet,
+    "TextEncoder": text.TextEncoder,
+    "Pair": novelty.Pair,
+}
 networks = []
 for name in pretrained.names():
     about = pretrained.describe(name)
     words = about["training"]["command"].split()  # `course train ROOM …`, or a benchmark's
     room = cli.SHORT.get(words[2], words[2]) if words[0] == "course" else "dcgan"
     room = importlib.import_module(f"course_lib.{room}")
-    if "folder" in about:
+    if "model_index.json" in about.get("files", ()):
         networks.append(room.load_painter(name))
+    elif "folder" in about:  # a LoRA
+        pipeline = stable_diffusion.load("course")
+        pipeline.load_lora_weights(pretrained.whole_folder(name), adapter_name=name)
+        networks.append(pipeline.unet)
     else:
         build = builders.get(about["network"]) or getattr(room, about["network"])
         networks.append(pretrained.load(name, build))

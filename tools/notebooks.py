@@ -34,6 +34,9 @@ import sys
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave their core to others
 if "google.colab" in sys.modules:
     %pip install -q --no-deps dicebear-core dicebear-schema resvg-py torch-fidelity {archive}"""
+MORE = {  # a line for packages that one lesson alone needs
+    "06_painting.ipynb": "\n    %pip install -q --no-deps dicebear-styles peft",
+}
 ARCHIVE = "https://github.com/{repository}/archive/{branch}.zip"
 
 _BADGE = re.compile(
@@ -51,9 +54,10 @@ class Address(NamedTuple):
         """The address that opens notebook `name` in Colab."""
         return BADGE.format(**self._asdict(), name=name)
 
-    def setup_cell(self) -> str:
-        """The code of every lesson's second cell."""
-        return SETUP_CELL.format(archive=ARCHIVE.format(**self._asdict()))
+    def setup_cell(self, name: str) -> str:
+        """The code of the second cell of notebook `name`."""
+        archive = ARCHIVE.format(**self._asdict())
+        return SETUP_CELL.format(archive=archive) + MORE.get(name, "")
 
 
 def lessons(root: Path = ROOT) -> list[Path]:
@@ -90,7 +94,7 @@ def stamp(root: Path, new: Address) -> list[Path]:
             if cell.cell_type == "markdown":
                 cell.source = _BADGE.sub(lambda badge: new.badge(badge[1]), cell.source)
             elif cell.source.startswith(SETUP_CELL.splitlines()[0]):
-                cell.source = new.setup_cell()
+                cell.source = new.setup_cell(path.name)
         files[path] = _text(notebook)
 
     changed = [path for path, text in files.items() if path.read_text(encoding="utf-8") != text]

@@ -26,4 +26,5 @@ from course_lib.exercises.lesson_5 import (
     sampler,
     swap_scheduler,
 )
-from course_lib.exercises.lesson_6 import lora_size, two_sided
+from course_lib.exercises.lesson_6 import lead, lora_size, two_sided
+from course_lib.exercises.lesson_7 import birthdays, digits, nearest_face

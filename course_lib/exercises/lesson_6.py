@@ -1,4 +1,4 @@
-"""Checkers of lesson 6: the size of a LoRA, a picture with two sides."""
+"""Checkers of lesson 6: leading away from words, the size of a LoRA, a picture with two sides."""
 
 from __future__ import annotations
 
@@ -10,6 +10,59 @@ from torch import nn
 from course_lib.exercises.frame import call, checker, kind, require
 
 LAYERS = (nn.Linear(128, 64), nn.Conv2d(64, 128, 3, padding=1), nn.Conv2d(32, 64, 1))
+
+
+@checker("6.1")
+def lead(steered: Callable) -> str:
+    """`steered(without, wanted, unwanted, scale, away)`: one direction, away from several words."""
+    without, wanted, one, other = torch.randn(4, 2, 4, 8, 8)
+    for unwanted in ([], [one], [one, other]):
+        for scale, away in ((2.0, 1.5), (3.0, 0.5)):
+            answer = call(steered, without, wanted, unwanted, scale, away)
+            require(isinstance(answer, torch.Tensor), f"Return a tensor, not {kind(answer)}.")
+            require(
+                answer.shape == without.shape,
+                f"Return one direction, {tuple(without.shape)}, not {tuple(answer.shape)}.",
+            )
+            _leads(answer, (without, wanted, unwanted), scale, away)
+    return "towards what is wanted, away from each of the others, and guidance where there are none"
+
+
+def _leads(answer: torch.Tensor, ways: tuple, scale: float, away: float) -> None:
+    """Require the direction, or say which mistake it is."""
+    without, wanted, unwanted = ways
+    towards = without + scale * (wanted - without)
+    differences = [one - without for one in unwanted]
+    right = towards - away * sum(differences) if unwanted else towards
+    if torch.allclose(answer, right, atol=1e-4):
+        return
+    number = len(unwanted)
+    require(
+        number > 0, "With nothing unwanted it is guidance as in exercise 5.6, and nothing else."
+    )
+    wrong = {
+        "You lead *towards* what is unwanted: its difference is taken away.": (
+            towards + away * sum(differences)
+        ),
+        "Take away the *difference* that the unwanted words make, not their whole direction.": (
+            towards - away * sum(unwanted)
+        ),
+        "Only the first of the unwanted ones counts; take away the difference of each.": (
+            towards - away * differences[0]
+        ),
+        "You take the mean of the unwanted ones' differences: take away each whole.": (
+            towards - away * sum(differences) / number
+        ),
+        "Measure the unwanted from no words, `without`, not from what is wanted.": (
+            towards - away * sum(one - wanted for one in unwanted)
+        ),
+        "You lead away with `scale`; it has a strength of its own, `away`.": (
+            towards - scale * sum(differences)
+        ),
+    }
+    for message, mistake in wrong.items():
+        require(not torch.allclose(answer, mistake, atol=1e-4), message)
+    require(False, f"With {number} unwanted it is another direction than the three lines say.")
 
 
 @checker("6.2")

@@ -18,6 +18,7 @@ from course_lib.novelty.halves import (
     SIZES,
     HalfRecipe,
     Pair,
+    between,
     build,
     halves,
     latents_from,
@@ -25,7 +26,7 @@ from course_lib.novelty.halves import (
     noise_for,
     paint,
 )
-from course_lib.novelty.nearest import SPACES, Known, Nearest, copies, leaning
+from course_lib.novelty.nearest import SPACES, Known, Nearest, copies, leaning, twins
 
 __all__ = [
     "COUNTED",
@@ -37,6 +38,7 @@ __all__ = [
     "Nearest",
     "Pair",
     "agreement",
+    "between",
     "build",
     "compare_halves",
     "copies",
@@ -50,5 +52,6 @@ __all__ = [
     "paint",
     "possible",
     "same_attributes",
+    "twins",
     "variety",
 ]

@@ -97,11 +97,13 @@ def build(
     seed: int = 0,
     precision: str | None = None,
     autoencoder: AutoencoderKL | None = None,
+    begin: UNet2DModel | None = None,
 ) -> training.Training:
     """A painter that learns from these faces and no others, as they are, never mirrored.
 
     Of one seed all begin with the same weights and draw the same noise. autoencoder: lesson 5's
-    own, unless another is given; it does not learn.
+    own, unless another is given; it does not learn. begin: a painter that it goes on from, instead
+    of chance; of these `channels`, and left as it is.
     """
     recipe = recipe or HalfRecipe()
     if len(data) < recipe.batch_size:
@@ -112,7 +114,10 @@ def build(
     latents = latents_of(autoencoder, data)[0]
     torch.manual_seed(training.derive(seed, "weights"))
     layout = compressor.layout(device, accelerator.mixed_precision)
-    unet = new_unet(channels).to(device, memory_format=layout)
+    unet = new_unet(channels)
+    if begin is not None:
+        unet.load_state_dict(begin.state_dict())
+    unet = unet.to(device, memory_format=layout)
     average = training.EMA(unet, recipe.average)
     optimiser = compressor.adamw(unet.parameters(), recipe.unet_rate, device, decay=0.01)
     prepared = accelerator.prepare(optimiser)
@@ -141,6 +146,16 @@ def noise_for(number: int, seed: int = 0) -> Tensor:
     """What walks begin with: (number, 4, 16, 16), the same on every device."""
     chance = torch.Generator().manual_seed(seed)
     return torch.randn(number, NUMBERS, SIDE, SIDE, generator=chance)
+
+
+def between(one: Tensor, other: Tensor, number: int) -> Tensor:
+    """(number, …): noises from one to another of the same shape, in even strides on the sphere.
+
+    White 2016 (arXiv 1609.04468): a straight line would pass through noises that are too short.
+    """
+    angle = torch.acos(torch.cosine_similarity(one.flatten(), other.flatten(), dim=0))
+    parts = torch.linspace(0, 1, number).view(-1, *[1] * one.ndim)
+    return (torch.sin((1 - parts) * angle) * one + torch.sin(parts * angle) * other) / angle.sin()
 
 
 @torch.no_grad()

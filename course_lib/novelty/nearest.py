@@ -59,6 +59,12 @@ class Nearest(NamedTuple):
     mirrored: Tensor
 
 
+def twins(known: Faces, found: Nearest) -> Tensor:
+    """The known faces that were found, mirrored where that is meant: (B, 3, S, S) in [-1, 1]."""
+    images = known.tensor(found.row.tolist())
+    return torch.where(found.mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
+
+
 class Known:
     """Faces that somebody has learnt from, to be looked up by likeness.
 

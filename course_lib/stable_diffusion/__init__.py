@@ -3,7 +3,15 @@
 from course_lib.stable_diffusion.checkpoints import fetch, load, placement
 from course_lib.stable_diffusion.craft import EYES, anagram, box, half_turn, redraw, retouch
 from course_lib.stable_diffusion.estimating import estimate
-from course_lib.stable_diffusion.lora import LoraRecipe, add_lora, build_lora, save_lora, weigh
+from course_lib.stable_diffusion.lora import (
+    LoraRecipe,
+    add_lora,
+    build_lora,
+    printed,
+    save_lora,
+    search_latents,
+    weigh,
+)
 from course_lib.stable_diffusion.painting import checkpoint_of, noise, paint
 from course_lib.stable_diffusion.table import CHECKPOINTS, Checkpoint, Checkpoints, find
 from course_lib.stable_diffusion.troubles import PaintingError, explained
@@ -29,8 +37,10 @@ __all__ = [
     "noise",
     "paint",
     "placement",
+    "printed",
     "redraw",
     "retouch",
     "save_lora",
+    "search_latents",
     "weigh",
 ]

@@ -7,6 +7,7 @@ they take Stable Diffusion's just as well. `anagram` is a walk of our own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -101,33 +102,43 @@ def redraw(
     return painted.cpu().float() * 2 - 1
 
 
+@torch.no_grad()
 def anagram(
     painter: Painter,
     upright: Sequence[str],
     upside_down: Sequence[str],
     *,
-    steps: int = 30,
-    guidance: float = 3.0,
+    steps: int = 12,
+    guidance: float = 4.0,
     seed: int = 0,
 ) -> Tensor:
     """Pictures that are one thing upright and another upside down: (B, 3, 64, 64) in [-1, 1].
 
-    Visual anagrams, Geng et al. 2023 (arXiv 2311.17919): at each step the way is the mean of two,
-    one for the picture as it is and one for the picture turned by half a turn. upright,
-    upside_down: a prompt for each, B of both. On latents the decoder adds what it likes to see
-    upright; their paper therefore works on pixels.
+    Visual anagrams, Geng et al. 2023 (arXiv 2311.17919): at each step two guesses, one of the
+    picture as it is and one of it turned by half a turn; the walk follows their mean. upright,
+    upside_down: a prompt for each, B of both. Their painter works on pixels. Latents turned upside
+    down are not the latents of the picture upside down, so here each guess is decoded, and what is
+    turned and averaged are pictures.
     """
     if len(upright) != len(upside_down):
         raise CourseError(f"{len(upright)} prompts upright and {len(upside_down)} upside down")
     told = [painter.states(prompts) for prompts in (upright, upside_down)]
     ways = [guided_velocity(painter.unet, *states, guidance) for states in told]
-
-    def both(places: Tensor, time: Tensor) -> Tensor:
-        turned = ways[1](half_turn(places), time)
-        return (ways[0](places, time) + half_turn(turned)) / 2
-
     noise = painter.noise(len(upright), seed)
-    return decode(painter.autoencoder, flow.two_step(both, noise, flow.times_of(steps))[-1])
+    places, turned, picture = noise, half_turn(noise), noise
+    for now, then in pairwise(flow.times_of(steps).to(noise.device)):
+        time = now.expand(len(noise))
+        guesses = [
+            decode(painter.autoencoder, flow.data_at_end(seen, way(seen, time), now))
+            for seen, way in zip((places, turned), ways, strict=True)
+        ]
+        picture = (guesses[0] + half_turn(guesses[1])) / 2  # (B, 3, 64, 64)
+        both = torch.cat([picture, half_turn(picture)]).to(noise.device)
+        data = painter.autoencoder.encode(both).latent_dist.mode().chunk(2)
+        noise = (places - (1 - now) * data[0]) / now  # what is noise if that is the picture
+        places = flow.add_noise(data[0], noise, then)
+        turned = flow.add_noise(data[1], half_turn(noise), then)
+    return picture.clamp(-1, 1)
 
 
 def half_turn(pictures: Tensor) -> Tensor:

@@ -1,9 +1,44 @@
 """What lesson 6's checkers say about the mistakes that students make."""
 
 import pytest
+import torch
 from torch import nn
 
 from course_lib import exercises as check
+
+
+def steered(without, wanted, unwanted, scale, away):
+    towards = without + scale * (wanted - without)
+    return towards - away * sum([one - without for one in unwanted], torch.zeros_like(without))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda w, t, u, s, a: w + s * (t - w) + a * sum([o - w for o in u], 0 * w), "*towards*"),
+        (lambda w, t, u, s, a: w + s * (t - w) - a * sum(u, 0 * w), "the *difference*"),
+        (lambda w, t, u, s, a: w + s * (t - w) - a * sum(o - w for o in u[:1]), "Only the first"),
+        (
+            lambda w, t, u, s, a: w + s * (t - w) - a * sum(o - w for o in u) / max(len(u), 1),
+            "take away each whole",
+        ),
+        (lambda w, t, u, s, a: w + s * (t - w) - a * sum(o - t for o in u), "from no words"),
+        (
+            lambda w, t, u, s, a: w + s * (t - w) - s * sum(o - w for o in u),
+            "a strength of its own",
+        ),
+        (lambda w, t, u, s, a: t, "guidance as in exercise 5.6"),
+        (lambda w, t, u, s, a: steered(w, t, u, s, 3 * a), "another direction"),
+        (lambda w, t, u, s, a: w[:1], "Return one direction"),
+        (lambda w, t, u, s, a: 1.0, "Return a tensor"),
+    ],
+)
+def test_lead(answer, says):
+    verdict = check.lead(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.lead(steered).passed
+    assert check.lead(lambda *parts: ...).passed is None
 
 
 def size(layer, rank):
