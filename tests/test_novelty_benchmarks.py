@@ -76,10 +76,12 @@ def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
     whole = {"train": faces.load("train")[:128], "held-out": unseen}
     monkeypatch.setattr(bench.faces, "load", whole.__getitem__)
     main(monkeypatch, bench, "--number", 33, "--told", 4)
-    first, second = capsys.readouterr().out.split("\n\n")
+    first, leaning, second = capsys.readouterr().out.split("\n\n")
+    assert [line.count("%") for line in leaning.splitlines()[2:]] == [3] * 4
+    assert "100.0%" in leaning.splitlines()[-1]  # the copier
     rows = [line for line in first.splitlines() if "(" in line]
     assert len(rows) == 4 * len(novelty.SPACES)
     for row in rows:
         copied = float(row.split("|")[-2].split("%")[0])
         assert copied >= 90, row
-    assert [line.count("%") for line in second.splitlines()[2:]] == [0, 0, 2, 2, 0]
+    assert [line.count("%") for line in second.splitlines()[2:]] == [0, 1, 3, 3, 1]

@@ -13,7 +13,7 @@ from course_lib.novelty.agreement import (
     mean_face,
     same_attributes,
 )
-from course_lib.novelty.counting import COUNTED, possible, variety
+from course_lib.novelty.counting import COUNTED, kind_of, possible, variety
 from course_lib.novelty.halves import (
     SIZES,
     HalfRecipe,
@@ -44,6 +44,7 @@ __all__ = [
     "copies",
     "correlations",
     "halves",
+    "kind_of",
     "latents_from",
     "leaning",
     "mean_face",

@@ -35,6 +35,11 @@ def possible(attributes: Sequence[str] | None = None) -> int:
     return math.prod(factors.values())
 
 
+def kind_of(face: Mapping[str, str], attributes: Sequence[str] = COUNTED) -> tuple[str, ...]:
+    """The values of these attributes: two faces with the same are of one kind."""
+    return tuple(face[name] for name in attributes)
+
+
 def variety(seen: Sequence[Mapping[str, str]], attributes: Sequence[str] = COUNTED) -> float:
     """The effective number of kinds: among so many, all as frequent, two would agree as often.
 
@@ -46,6 +51,6 @@ def variety(seen: Sequence[Mapping[str, str]], attributes: Sequence[str] = COUNT
     n = len(seen)
     if n < 2:
         raise CourseError(f"{n} pictures: give two or more, better a thousand")
-    kinds = Counter(tuple(face[name] for name in attributes) for face in seen)
+    kinds = Counter(kind_of(face, attributes) for face in seen)
     agree = sum(count * (count - 1) // 2 for count in kinds.values())
     return n * (n - 1) / 2 / agree if agree else math.inf
