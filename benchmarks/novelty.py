@@ -4,14 +4,15 @@
 
 Each painter's pictures are looked up among all that it has learnt from, and their mirror images.
 The limit under which a picture counts as a copy is set for each on real faces that nobody has
-learnt from (the 600 held-out ones: 2 % of them are nearer), and tried on others, drawn anew. The
-column "copies" is what a painter would score that copies everything: its own training faces, given
-back by lesson 5's autoencoder. The copier is one that was made to copy: the first of the pair
-"halves-64", which has seen 64 faces, and each of them a thousand times.
+learnt from (the 600 held-out ones: 2 % of them are nearer), and tried on others, drawn anew.
+"Beside fresh faces": the same pictures, the same limit, but looked up among as many faces that
+nobody has learnt from. The column "copies" is what a painter would score that copies everything:
+its own training faces, given back by lesson 5's autoencoder. The copier is one that was made to
+copy: the first of the pair "halves-64", which has seen 64 faces, and each of them a thousand times.
 
-The second table needs no limit: how many pictures are nearer to one of a part of the faces that the
-painter has learnt from than to any of as many that were drawn anew. One that knows nothing of its
-own in particular is so in half of the cases.
+The second table needs no limit: how many pictures are nearer to one of the faces that the painter
+has learnt from than to any of as many that were drawn anew. One that knows nothing of its own in
+particular is so in half of the cases.
 
 The third: how many kinds of faces a painter knows (`novelty.variety`), how many of its pictures are
 of a kind that none of the faces it learnt from is of, and, of those that are told, how often hair
@@ -32,6 +33,7 @@ from course_lib import dcgan, faces, judge, metrics, novelty, pretrained, text
 from course_lib import latent_diffusion as ld
 
 FRESH = 107  # seed of the faces that nobody has learnt from
+BESIDE = 207  # seed of those beside as many that a painter has
 FEW = 64  # faces that the copier has seen
 TOLD = 20_000  # drawings, of which the two painters of words saw those not held apart
 
@@ -70,21 +72,24 @@ def main() -> None:
         "the copier": (novelty.halves(FEW)[0], from_memory),
     }
     unseen, fresh = faces.load("held-out"), faces.render(options.number, seed=FRESH)
+    beside = faces.render(TOLD, seed=BESIDE)
     leaning, unshown = {}, {}
     autoencoder, kinds = ld.load_autoencoder(), {"real, drawn anew": effective(fresh.tensor())}
-    print("| painter | space | limit | its pictures | real, drawn anew | copies |")
-    print("|---" * 6 + "|")
+    print("| painter | space | limit | its pictures | beside fresh faces | real, anew | copies |")
+    print("|---" * 7 + "|")
     for name, (learnt, paint) in painters.items():
         images = paint(options.number).clamp(-1, 1)
         kinds[name] = effective(images)
-        others = faces.without_apart(fresh) if name in obeying else fresh  # as what it learnt from
+        # without the pairs of colours that the painter has not seen either
+        others = faces.without_apart(beside) if name in obeying else beside
         leaning[name], unshown[name] = leans(images, learnt, others), new_kinds(images, learnt)
         copied = ld.give_back(autoencoder, learnt[: options.number].tensor())
         for space in novelty.SPACES:
-            known = novelty.Known(learnt, space, mirrored=name != "the copier")
-            limit = known.limit(unseen)
-            cells = [cell(novelty.copies(known, one, limit)) for one in (images, fresh, copied)]
-            print(f"| {name} | {space} | {limit:.3f} | " + " | ".join(cells) + " |", flush=True)
+            limit, *scores = near_copies(
+                space, images, learnt, others, fresh, unseen, copied, name != "the copier"
+            )
+            cells = " | ".join(map(cell, scores))
+            print(f"| {name} | {space} | {limit:.3f} | {cells} |", flush=True)
     print("\n| painter, nearer to its own | " + " | ".join(novelty.SPACES) + " |")
     print("|---" * (1 + len(novelty.SPACES)) + "|")
     for name, cells in leaning.items():
@@ -96,6 +101,25 @@ def main() -> None:
         apart = [of_pairs(painter, seen, options.told) if painter else "" for seen in (False, True)]
         cells = [name, number, unshown.get(name, ""), *apart]
         print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def near_copies(
+    space: str,
+    images: Tensor,
+    learnt: faces.Faces,
+    others: faces.Faces,
+    fresh: faces.Faces,
+    unseen: faces.Faces,
+    copied: Tensor,
+    mirrored: bool,
+) -> tuple[float, judge.Score, judge.Score, judge.Score, judge.Score]:
+    """The limit in a space, and the near-copies of the first table's four columns."""
+    known = novelty.Known(learnt, space, mirrored=mirrored)
+    as_many = others[: len(learnt)]
+    strange = novelty.Known(as_many, space, mirrored=mirrored, unit=known.unit)
+    limit = known.limit(unseen)
+    asked = ((known, images), (strange, images), (known, fresh), (known, copied))
+    return limit, *(novelty.copies(*one, limit) for one in asked)
 
 
 def leans(images: Tensor, learnt: faces.Faces, fresh: faces.Faces) -> list[str]:

@@ -78,7 +78,9 @@ def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
     main(monkeypatch, bench, "--number", 33, "--told", 4)
     first, leaning, second = capsys.readouterr().out.split("\n\n")
     assert [line.count("%") for line in leaning.splitlines()[2:]] == [3] * 4
-    assert "100.0%" in leaning.splitlines()[-1]  # the copier
+    one, other = whole["train"][:64], whole["train"][64:]
+    assert all(cell.startswith("100.0%") for cell in bench.leans(one.tensor(), one, other))
+    assert all(cell.startswith("0.0%") for cell in bench.leans(other.tensor(), one, other))
     rows = [line for line in first.splitlines() if "(" in line]
     assert len(rows) == 4 * len(novelty.SPACES)
     for row in rows:

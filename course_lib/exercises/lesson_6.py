@@ -62,7 +62,7 @@ def _leads(answer: torch.Tensor, ways: tuple, scale: float, away: float) -> None
     }
     for message, mistake in wrong.items():
         require(not torch.allclose(answer, mistake, atol=1e-4), message)
-    require(False, f"With {number} unwanted it is another direction than the three lines say.")
+    require(False, f"With {number} unwanted it is another direction than the text describes.")
 
 
 @checker("6.2")
@@ -87,18 +87,19 @@ def _is_size(answer: int, layer: nn.Module, rank: int) -> None:
         answer != all_of_it + right,
         f"{what}: the layer itself stays fixed and is not counted, only A and B are.",
     )
-    require(
-        not isinstance(layer, nn.Conv2d) or answer != rank * (layer.in_channels + right),
-        f"{what}: A has the kernel of the layer, B has 1 × 1.",
-    )
     if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1):
         ends = layer.in_channels + layer.out_channels
         require(
             answer != rank * ends,
             f"{what}: A looks at the same patch as the layer does: its kernel is as large.",
         )
+        patch = layer.weight[0, 0].numel()
         require(
-            answer != rank * ends * layer.weight[0, 0].numel(),
+            answer != rank * (layer.in_channels + layer.out_channels * patch),
+            f"{what}: the other way round: A has the kernel of the layer, B has 1 × 1.",
+        )
+        require(
+            answer != rank * ends * patch,
             f"{what}: A alone has the layer's kernel; B, which brings `rank` maps up, has 1 × 1.",
         )
     require(False, f"{what}: peft adds {right:,} numbers, you say {answer:,}.")

@@ -64,6 +64,14 @@ def ends(layer):
             ),
             "B, which brings `rank` maps up, has 1 × 1",
         ),
+        (
+            lambda layer, rank: (
+                rank * (layer.weight.shape[1] + layer.weight[:, 0].numel())
+                if isinstance(layer, nn.Conv2d)
+                else size(layer, rank)
+            ),
+            "the other way round",
+        ),
         (lambda layer, rank: float(size(layer, rank)), "a whole number"),
         (lambda layer, rank: size(layer, 1), "peft adds"),
     ],
