@@ -68,16 +68,6 @@ def test_the_limit_is_the_share_by_chance(learnt, unseen):
         known.limit(unseen, by_chance=2)
 
 
-def test_whoever_has_learnt_a_half_by_heart_leans_to_it(learnt, unseen):
-    unit = novelty.Known(learnt).unit
-    own, other = (novelty.Known(part, unit=unit) for part in (learnt[:200], learnt[200:]))
-    assert novelty.leaning(learnt[:50], own, other) < 0.01
-    assert novelty.leaning(learnt[200:250], own, other) > 100
-    assert 0.95 < novelty.leaning(unseen, own, other) < 1.05
-    with pytest.raises(CourseError, match="200 and 400"):
-        novelty.leaning(unseen, own, novelty.Known(learnt))
-
-
 def test_what_cannot_be_looked_up_is_refused(learnt):
     with pytest.raises(CourseError, match="pixels, convolution, strokes"):
         novelty.Known(learnt, "inception")

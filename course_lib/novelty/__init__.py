@@ -26,7 +26,7 @@ from course_lib.novelty.halves import (
     noise_for,
     paint,
 )
-from course_lib.novelty.nearest import SPACES, Known, Nearest, copies, leaning, twins
+from course_lib.novelty.nearest import SPACES, Known, Nearest, copies, twins
 
 __all__ = [
     "COUNTED",
@@ -46,7 +46,6 @@ __all__ = [
     "halves",
     "kind_of",
     "latents_from",
-    "leaning",
     "mean_face",
     "new_unet",
     "noise_for",

@@ -135,18 +135,6 @@ def copies(known: Known, images: Faces | Tensor, limit: float) -> judge.Score:
     return judge.Score(int(near.sum()), len(near))
 
 
-def leaning(images: Faces | Tensor, own: Known, other: Known) -> float:
-    """How much nearer images are to their own half of the data than to the other: 1 is not at all.
-
-    The geometric mean of distance to the own over distance to the other. It needs no limit: both
-    halves are as large and of the same making, so whoever has not learnt either by heart is as far
-    from the one as from the other.
-    """
-    if own.number != other.number:
-        raise CourseError(f"the halves have {own.number} and {other.number} faces: give as many")
-    return mean_ratio(own.nearest(images).distance, other.nearest(images).distance)
-
-
 def mean_ratio(own: Tensor, other: Tensor) -> float:
     """The geometric mean of distances (B,) over other distances (B,)."""
     return (own / other).clamp_min(1e-6).log().mean().exp().item()
