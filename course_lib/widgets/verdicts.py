@@ -47,8 +47,10 @@ class VerdictSheet(WithStill):
         }
         self._article = article
         self.error = ipywidgets.HTML()
-        self._small = ipywidgets.Layout(width="auto", margin="0")
-        self._narrow = ipywidgets.ToggleButtonsStyle(button_width="30px")
+        # Signs keep their width, whatever the words beside them need; 20 px of it are padding.
+        self._small = ipywidgets.Layout(width="auto", flex="0 0 auto", margin="0")
+        self._narrow = ipywidgets.ToggleButtonsStyle(button_width="36px")
+        self._rest = ipywidgets.Layout(flex="1 1 0", width="0", min_width="0")
         # prompt → criterion → the ✓ and ✗ of each picture
         self.marks: dict[str, dict[str, list[ipywidgets.ToggleButtons]]] = {
             prompt: {one: [self._make_mark(one) for _ in self._pictures[prompt]] for one in asked}
@@ -121,12 +123,12 @@ class VerdictSheet(WithStill):
         return button
 
     def _make_section(self, prompt: str) -> ipywidgets.Widget:
-        column = ipywidgets.Layout(width=f"{SHOWN + 16}px", margin="0 4px 8px 0")
+        column = ipywidgets.Layout(width=f"{SHOWN + 36}px", margin="0 4px 8px 0")
         columns = []
         for i, picture in enumerate(self._pictures[prompt]):
             shown = ipywidgets.HTML(tag(picture, f"picture {i + 1} of “{prompt}”"))
             lines = [
-                ipywidgets.HBox([marks[i], ipywidgets.HTML(_small(criterion))])
+                ipywidgets.HBox([marks[i], ipywidgets.HTML(_small(criterion), layout=self._rest)])
                 for criterion, marks in self.marks[prompt].items()
             ]
             columns.append(ipywidgets.VBox([shown, *lines], layout=column))

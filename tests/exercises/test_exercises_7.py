@@ -33,8 +33,15 @@ def nearest(images, known):
             lambda images, known: torch.minimum(
                 apart(images, known), apart(images, known.flip(-2))
             ).argmin(1),
-            "mirror left and right",
+            "stand on their heads",
         ),
+        (lambda images, known: apart(images, known.flip(-1)).argmin(1), "not only mirrored"),
+        (
+            lambda images, known: (apart(images, known) + apart(images, known.flip(-1))).argmin(1),
+            "take the smaller",
+        ),
+        (lambda images, known: torch.full((len(images),), 3), "you found 0"),
+        (lambda images, known: apart(images, known).min(1), "the rows alone"),
         (lambda images, known: [0] * len(images), "not an object of type list"),
     ],
 )
@@ -53,12 +60,14 @@ def long(base, power):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (lambda s, c, v: long(s * s * c, v) if s > 1 else 2, "the article's mistake"),
+        (lambda s, c, v: math.floor(v * math.log10(s * s * c)) + 1, "the article's mistake"),
+        (lambda s, c, v: long(v, s * c), "5 × 5 pixels"),
+        (lambda s, c, v: len(str(s * s * c * v)), "to the *power*"),
         (lambda s, c, v: long(v, s * s), "a pixel has 3 values"),
         (lambda s, c, v: long(v, s * s * c) - 1, "one too few"),
         (lambda s, c, v: v ** (s * s * c), "how many digits it has"),
         (lambda s, c, v: s * s * c * math.log10(v) + 1, "a whole number"),
-        (lambda s, c, v: 7, "it has 2 digits"),
+        (lambda s, c, v: 7, "it has 23 digits"),
     ],
 )
 def test_digits(answer, says):
@@ -83,6 +92,11 @@ def effective(kinds):
             "no pair with itself",
         ),
         (lambda kinds: 1 / effective(kinds), "upside down"),
+        (lambda kinds: 2 * effective(kinds), "from both sides, (a, b) and (b, a), but the pairs"),
+        (lambda kinds: effective(kinds) / 2, "from both sides, (a, b) and (b, a), but all"),
+        (lambda kinds: effective(kinds) // 1, "not by `//`"),
+        (lambda kinds: torch.tensor(effective(kinds)), "`.item()`"),
+        (lambda kinds: 1 / (1 / effective(kinds)), "no pair is alike"),
         (lambda kinds: effective(kinds) if len(set(kinds)) < len(kinds) else 4.0, "math.inf"),
         (lambda kinds: 100, "you say 100"),
         (str, "not an object of type str"),
