@@ -6,10 +6,12 @@
     python benchmarks/halves.py export --run runs/halves    # keep seed 0's pairs
 
     python benchmarks/halves.py train --painter gan --sizes 64 3000    # as contrast; table, picture
+    python benchmarks/halves.py train --run runs/strangers --strangers --sizes 3000
 
 The seed decides who is in which half, the first weights and the noise of the training; both halves
-of a pair begin with the same. Every painter of every size looks at the same number of pictures
-(`--looks`) and gets one thread. What is done is not done again; an interrupted training goes on.
+of a pair begin with the same, unless they are `--strangers`. Every painter of every size looks at
+the same number of pictures (`--looks`) and gets one thread. What is done is not done again; an
+interrupted training goes on.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from course_lib.files import atomic
 NAMES = ("one", "other")
 WIDTH = 16  # of the GANs
 TITLE = 34  # pixels above each size's pictures
+STRANGER = 1000  # added to the seed of the second painter
 
 
 class Diffusion:
@@ -86,7 +89,8 @@ def train_half(options: argparse.Namespace, n: int, seed: int, half: int) -> Non
     folder = folder_of(options, n, seed, half)
     if (folder / "took.json").exists():
         return
-    plan = options.kind.build(novelty.halves(n, seed)[half], seed, options.precision)
+    chance = seed + STRANGER * half if options.strangers else seed
+    plan = options.kind.build(novelty.halves(n, seed)[half], chance, options.precision)
     history = plan.fit(options.looks, folder=folder, save_every=1000, pictures_every=10**9)
     if history.stopped:
         raise SystemExit(f"{folder.name}: {history.stopped}; run it again, it goes on")
@@ -207,6 +211,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(novelty.SIZES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--painter", choices=PAINTERS, default="diffusion")
+    parser.add_argument("--strangers", action="store_true", help="each begins with its own weights")
     parser.add_argument("--looks", type=int, default=60_000, help="at pictures, of each painter")
     parser.add_argument("--pictures", type=int, default=256, help="of each painter, for the table")
     parser.add_argument("--noise", type=int, default=1, help="seed of the picture's noises")

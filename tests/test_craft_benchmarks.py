@@ -43,7 +43,7 @@ def test_each_table_of_the_craft(monkeypatch, capsys):
 
 def test_a_lora_from_the_drawings_to_the_weights(tmp_path, monkeypatch, capsys):
     bench = main(
-        monkeypatch, "lora", "--images", 32, "--drawings", 16, "--number", 32, "--search", 1,
+        monkeypatch, "lora", "--images", 32, "--drawings", 16, "--number", 32, "--decoded", 8,
         "--picture", tmp_path / "rows.png", "--export",
     )  # fmt: skip
     render = faces.render
@@ -58,5 +58,8 @@ def test_a_lora_from_the_drawings_to_the_weights(tmp_path, monkeypatch, capsys):
     assert len(rows) == 5
     assert (tmp_path / "rows.png").is_file()
     pipeline = sd.load("course")
-    pipeline.load_lora_weights(bench.pretrained.whole_folder("faces-lorelei-lora", tmp_path))
+    folder = bench.pretrained.whole_folder("faces-lorelei-lora", tmp_path)
+    pipeline.load_lora_weights(folder)
+    pipeline.vae.load_lora_adapter(folder, "vae", weight_name=bench.lora.FILE)
     assert pipeline.unet.peft_config
+    assert pipeline.vae.peft_config

@@ -320,8 +320,12 @@ def show_histograms(
     xlabel: str,
     limits: tuple[float, float] | None = None,
     bins: int = 40,
+    marks: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw the histograms of several samples; "real" and "fake" have their own colours."""
+    """Draw the histograms of several samples; "real" and "fake" have their own colours.
+
+    marks: values to be marked by a dashed line, by name.
+    """
     samples = {name: np.asarray(torch.as_tensor(values).cpu()) for name, values in samples.items()}
     limits = limits or (
         min(v.min() for v in samples.values()),
@@ -332,6 +336,8 @@ def show_histograms(
         colour = {"real": REAL, "fake": FAKE}.get(name)
         look = {"density": True, "alpha": 0.6, "color": colour, "label": name}
         axes.hist(values.ravel(), bins=bins, range=limits, **look)
+    for name, value in (marks or {}).items():
+        axes.axvline(value, color=INK, linestyle="--", linewidth=1.2, label=name)
     axes.set(title=title, xlabel=xlabel, yticks=[], xlim=limits)
     axes.set_ylabel("how often")
     axes.legend()

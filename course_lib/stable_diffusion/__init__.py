@@ -4,12 +4,13 @@ from course_lib.stable_diffusion.checkpoints import fetch, load, placement
 from course_lib.stable_diffusion.craft import EYES, anagram, box, half_turn, redraw, retouch
 from course_lib.stable_diffusion.estimating import estimate
 from course_lib.stable_diffusion.lora import (
+    DecoderRecipe,
     LoraRecipe,
     add_lora,
+    build_decoder_lora,
     build_lora,
     printed,
     save_lora,
-    search_latents,
     weigh,
 )
 from course_lib.stable_diffusion.painting import checkpoint_of, noise, paint
@@ -21,11 +22,13 @@ __all__ = [
     "EYES",
     "Checkpoint",
     "Checkpoints",
+    "DecoderRecipe",
     "LoraRecipe",
     "PaintingError",
     "add_lora",
     "anagram",
     "box",
+    "build_decoder_lora",
     "build_lora",
     "checkpoint_of",
     "estimate",
@@ -41,6 +44,5 @@ __all__ = [
     "redraw",
     "retouch",
     "save_lora",
-    "search_latents",
     "weigh",
 ]
