@@ -37,8 +37,8 @@ def report(request) -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory):
-    """A page of the system's Chromium that can reach this machine and nothing else."""
+def browser():
+    """The system's Chromium, which can reach this machine and nothing else."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not chromium:
@@ -48,8 +48,17 @@ def page(tmp_path_factory):
         options.append("--no-sandbox")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=options)
-        yield browser.new_page(viewport={"width": 1280, "height": 1000})
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator:
+    """A page of its own; the kernel that it leaves behind is stopped: it holds a gigabyte."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    yield page
+    page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
+    page.close()
 
 
 @pytest.fixture(scope="session")
