@@ -54,8 +54,8 @@ UNPAIRED = Recipe()
 FAR_APART = Recipe(BLACK_BLONDE, cycle=3.0, identity=0.5)
 
 
-def _kept(about: str, name: str, recipe: Recipe, **changes: Any) -> Preset:
-    return Preset(about, replace(recipe, **changes), IMAGES, weights=f"cyclegan-{name}")
+def _kept(about: str, name: str, recipe: Recipe, images: int = IMAGES, **changes: Any) -> Preset:
+    return Preset(about, replace(recipe, **changes), images, weights=f"cyclegan-{name}")
 
 
 PRESETS = {
@@ -68,10 +68,14 @@ PRESETS = {
         "the other's bound", "black-blonde-paired", FAR_APART, paired=True
     ),
     "no-adversarial": _kept(
-        "black to blonde without discriminators", "no-adversarial", FAR_APART, adversarial=0.0
+        "black to blonde without discriminators",
+        "no-adversarial",
+        FAR_APART,
+        1_000,
+        adversarial=0.0,
     ),
-    "no-cycle": _kept("without the way back", "no-cycle", FAR_APART, cycle=0.0),
-    "no-identity": _kept("without the identity loss", "no-identity", FAR_APART, identity=0.0),
+    "no-cycle": _kept("without the way back", "no-cycle", FAR_APART, 4_000, cycle=0.0),
+    "no-identity": _kept("without identity loss", "no-identity", FAR_APART, 4_000, identity=0.0),
     "quick": Preset("seconds: it has only begun", replace(UNPAIRED, average=0.97), 600),
     "full": Preset("minutes on a GPU", UNPAIRED, 100_000, sizes={"width": 32}),
 }
