@@ -24,7 +24,7 @@ from course_lib import cyclegan, faces, pixels, pretrained
 from course_lib.files import atomic
 
 KEPT = [name for name, preset in cyclegan.PRESETS.items() if preset.weights]
-NOISES = (0.0, 2.0, 6.0)  # levels of 255, on the middle picture
+NOISES = (0, 1, 2, 4, 8, 16)  # levels of 255, on the middle picture
 
 
 def folder_of(options: argparse.Namespace, preset: str, seed: int) -> Path:
@@ -80,7 +80,7 @@ def cells(found: list[dict[str, float]]) -> list[str]:
 
 def table(options: argparse.Namespace) -> None:
     """For each task: copying, the bound, and every training, by how far it has come."""
-    for domains in (cyclegan.AQUA_PURPLE, cyclegan.BLACK_BLONDE):
+    for domains in (cyclegan.AQUA_PURPLE, cyclegan.BLACK_BLONDE, cyclegan.COLOURS_BLACK):
         pairs = cyclegan.exact_pairs(options.pairs, domains)
         presets = [p for p in options.presets if cyclegan.PRESETS[p].recipe.domains == domains]
         copying = cyclegan.measure(None, pairs, domains)
@@ -115,19 +115,21 @@ def beside(row: dict, copying: dict, bounds: list[dict] | None) -> dict[str, flo
 
 def noise(options: argparse.Namespace) -> None:
     """How far from the originals the way back leads, by noise on the middle pictures."""
-    print("\n| noise on the middle picture, levels | " + " | ".join(map(str, NOISES)) + " |")
+    print("\nThe way back: error in levels, and hair that has its own colour again\n")
+    print("| noise on the middle picture, levels | " + " | ".join(map(str, NOISES)) + " |")
     print("|---" * (1 + len(NOISES)) + "|")
-    for preset in ("aqua-purple", "black-blonde"):
-        domains = cyclegan.PRESETS[preset].recipe.domains
-        pairs = cyclegan.exact_pairs(options.pairs, domains)
-        originals, plain = pairs.first.tensor(), pairs.second.tensor()
+    for preset in ("aqua-purple", "black-blonde", "colours-black"):
         for seed in seeds_of(options, preset):
-            both = trained(options, preset, seed)
+            domains = cyclegan.PRESETS[preset].recipe.domains
+            pairs = cyclegan.exact_pairs(options.pairs, domains)
+            both, originals = trained(options, preset, seed), pairs.first.tensor()
+            colours = [face["hair_color"] for face in pairs.first.attributes]
             own = cyclegan.translate(both.there, originals)
-            for name, middles in (("its own", own), ("the exact picture", plain)):
+            for name, middles in (("its own", own), ("the exact one", pairs.second.tensor())):
                 ways = cyclegan.ways_back(both.back, middles, originals, NOISES)
-                line = " | ".join(f"{one:.2f}" for one in ways)
-                print(f"| {preset}, seed {seed}: {name} | {line} |")
+                shares = cyclegan.remembered(both.back, middles, colours, NOISES)
+                cells_ = [f"{a:.1f}, {b:.0%}" for a, b in zip(ways, shares, strict=True)]
+                print(f"| {preset}, seed {seed}: {name} | {' | '.join(cells_)} |")
 
 
 def picture(options: argparse.Namespace) -> None:

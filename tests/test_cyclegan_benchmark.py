@@ -48,7 +48,7 @@ def test_from_the_training_to_the_table(bench, tmp_path, monkeypatch, capsys):
     assert rows["copying"][2] == "0.0%"
     assert rows["aqua-purple"][1] == "2"
     assert len(rows["aqua-purple"]) == 9
-    assert "black-blonde, seed 1: the exact picture" in rows
+    assert "black-blonde, seed 1: the exact one" in rows
     main(monkeypatch, bench, "picture", *given, "--figures", tmp_path)
     assert Image.open(tmp_path / "cyclegan.png").width == 2 * (8 * 66 - 2)
 

@@ -8,12 +8,13 @@ on exact pairs that it never saw (`measuring`), and what it tells itself in secr
 from course_lib.cyclegan.domains import (
     AQUA_PURPLE,
     BLACK_BLONDE,
+    COLOURS_BLACK,
     Paired,
     Unpaired,
     exact_pairs,
     of_domains,
 )
-from course_lib.cyclegan.hiding import disturb, magnified, ways_back
+from course_lib.cyclegan.hiding import disturb, magnified, remembered, ways_back
 from course_lib.cyclegan.learning import (
     PRESETS,
     Recipe,

@@ -12,7 +12,10 @@ from course_lib import faces
 from course_lib.errors import CourseError
 from course_lib.training import derive
 
+Domains = tuple[str, str]  # hair colours; several that make one domain are joined by "+"
+
 AQUA_PURPLE, BLACK_BLONDE = ("aqua", "purple"), ("black", "blonde")
+COLOURS_BLACK = ("red+green+blue", "black")
 PAIRED_SEED, TEST_SEED = 8003, 8600  # of drawings; the bundled ones are of seed 2023
 HAIR = "hair_color"
 
@@ -61,7 +64,7 @@ class Paired(Unpaired):
         return self
 
 
-def of_domains(data: faces.Faces, domains: tuple[str, str], seed: int = 0) -> Unpaired:
+def of_domains(data: faces.Faces, domains: Domains, seed: int = 0) -> Unpaired:
     """The faces of the course's own style with the one hair colour, and those with the other.
 
     FacesError for faces of which nobody has said what is drawn.
@@ -70,7 +73,7 @@ def of_domains(data: faces.Faces, domains: tuple[str, str], seed: int = 0) -> Un
     return Unpaired(first, second, seed)
 
 
-def exact_pairs(n: int, domains: tuple[str, str], seed: int = TEST_SEED) -> Paired:
+def exact_pairs(n: int, domains: Domains, seed: int = TEST_SEED) -> Paired:
     """n faces, drawn twice, once with each hair colour: the brows have it too, all else is equal.
 
     A CycleGAN never learns from them. n < 128 are drawn on the spot, more are kept in the cache.
@@ -81,13 +84,14 @@ def exact_pairs(n: int, domains: tuple[str, str], seed: int = TEST_SEED) -> Pair
     return Paired(first, second)
 
 
-def wanted(domains: tuple[str, str], colour: str) -> dict[str, str | list[str]]:
+def wanted(domains: Domains, colour: str) -> dict[str, list[str]]:
     """What to hold fixed so that hair alone can have the domains' colours.
 
     Aqua and purple eyes have nearly the colours of such hair, so faces with them are left out. To
     black and blonde hair nothing is done: dark grounds, yellow clothes and all skins stay.
     """
+    hair = colour.split("+")
     if domains != AQUA_PURPLE:
-        return {HAIR: colour}
+        return {HAIR: hair}
     eyes = [eye for eye in faces.attribute_values()["eye_color"] if eye not in domains]
-    return {HAIR: colour, "eye_color": eyes}
+    return {HAIR: hair, "eye_color": eyes}

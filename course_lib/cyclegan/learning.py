@@ -15,7 +15,9 @@ from course_lib import faces, pretrained, training
 from course_lib.cyclegan.domains import (
     AQUA_PURPLE,
     BLACK_BLONDE,
+    COLOURS_BLACK,
     PAIRED_SEED,
+    Domains,
     Unpaired,
     exact_pairs,
     of_domains,
@@ -33,7 +35,7 @@ PAIRS = 400  # that the bound learns from: about as many faces of a colour as ar
 class Recipe:
     """What a training is made of, apart from the data and the size of the networks."""
 
-    domains: tuple[str, str] = AQUA_PURPLE  # hair colours
+    domains: Domains = AQUA_PURPLE
     adversarial: float = 1.0
     cycle: float = 10.0
     identity: float = 5.0
@@ -61,6 +63,12 @@ def _kept(about: str, name: str, recipe: Recipe, images: int = IMAGES, **changes
 PRESETS = {
     "aqua-purple": _kept("hair of colours that nothing else has", "aqua-purple", UNPAIRED),
     "black-blonde": _kept("hair of colours that other things have", "black-blonde", FAR_APART),
+    "colours-black": _kept(
+        "red, green and blue hair made black, and back",
+        "colours-black",
+        FAR_APART,
+        domains=COLOURS_BLACK,
+    ),
     "aqua-purple-paired": _kept(
         "the bound: the same network, exact pairs", "aqua-purple-paired", UNPAIRED, paired=True
     ),
