@@ -69,7 +69,7 @@ def cells(found: list[dict[str, float]]) -> list[str]:
     text = []
     for name in found[0]:
         values = [one[name] for one in found]
-        percent = name in ("hair", "kept", "skin", "way")
+        percent = name in ("hair", "kept", "edge", "way")
         low, middle, high = (
             f"{value:.1%}" if percent else f"{value:.2f}"
             for value in (min(values), statistics.median(values), max(values))

@@ -29,6 +29,7 @@ from course_lib.cyclegan.learning import (
 from course_lib.cyclegan.measuring import (
     Errors,
     as_asked,
+    at_the_edge,
     differs,
     errors,
     kept,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from course_lib import judge
 from course_lib.cyclegan.domains import HAIR, Domains, Paired
@@ -38,6 +39,17 @@ def errors(outputs: Tensor, inputs: Tensor, targets: Tensor) -> Errors:
     return Errors(off[inside].mean().item(), off[~inside].mean().item())
 
 
+def at_the_edge(outputs: Tensor, inputs: Tensor, targets: Tensor) -> float:
+    """The share of the error outside that lies right beside where the pair differs, one pixel off.
+
+    All (B, 3, S, S) in [-1, 1]. 0 if there is no error.
+    """
+    inside = differs(inputs, targets)
+    edge = F.max_pool2d(inside.float(), 3, stride=1, padding=1).bool() & ~inside
+    off = (outputs.clamp(-1, 1) - targets).abs().mean(1, keepdim=True)
+    return (off[edge].sum() / off[~inside].sum().clamp(min=1e-9)).item()
+
+
 def way(copying: float, found: float, bound: float) -> float:
     """The part of the way from copying to the bound that an error has come: 0 none, 1 all of it."""
     return (copying - found) / (copying - bound)
@@ -54,7 +66,8 @@ def as_asked(images: Tensor, colour: str) -> float:
 
 def kept(images: Tensor, targets: Tensor) -> float:
     """The share of all attributes but hair that the judge reads alike from images and targets."""
-    return sum(kept_each(images, targets).values()) / len(kept_each(images, targets))
+    each = kept_each(images, targets)
+    return sum(each.values()) / len(each)
 
 
 def kept_each(images: Tensor, targets: Tensor) -> dict[str, float]:
@@ -70,7 +83,8 @@ def kept_each(images: Tensor, targets: Tensor) -> dict[str, float]:
 def measure(translators: Translators | None, pairs: Paired, domains: Domains) -> dict[str, float]:
     """All that a table says of both generators, the mean of both ways; None: of copying.
 
-    "hair", "skin" and "kept" are shares by the judge, "inside" and "outside" are `errors`.
+    "hair" and "kept" are shares by the judge, "inside" and "outside" are `errors`, and
+    "edge" is the share of the latter `at_the_edge`.
     """
     both = [pairs.first.tensor(), pairs.second.tensor()]
     found = []
@@ -85,10 +99,9 @@ def measure(translators: Translators | None, pairs: Paired, domains: Domains) ->
 
 
 def _measured(outputs: Tensor, inputs: Tensor, targets: Tensor, colour: str) -> Mapping[str, float]:
-    read = kept_each(outputs, targets)
     return {
         "hair": as_asked(outputs, colour),
-        "kept": sum(read.values()) / len(read),
-        "skin": read["skin"],
+        "kept": kept(outputs, targets),
         **errors(outputs, inputs, targets)._asdict(),
+        "edge": at_the_edge(outputs, inputs, targets),
     }
