@@ -45,7 +45,7 @@ def test_from_the_training_to_the_table(bench, tmp_path, monkeypatch, capsys):
     main(monkeypatch, bench, "table", *given, "--pairs", 8)
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     rows = {row[0].strip("| "): row for row in rows}
-    assert rows["copying"][2] == "0.0%"
+    assert "0.0%" in rows["copying"][1]
     assert rows["aqua-purple"][1] == "2"
     assert len(rows["aqua-purple"]) == 9
     assert "black-blonde, seed 1: the exact one" in rows

@@ -51,8 +51,8 @@ class Recipe:
 
 IMAGES = 8_000
 UNPAIRED = Recipe()
-# By the paper's weights, 10 and 5, it never begins: copying costs nothing but the opinion of the
-# discriminators, and a little of another colour costs more in the other two losses than they pay.
+# With cycle 10 and identity 2 these two never begin: copying costs nothing but the opinion of the
+# discriminators, and hair that is a little lighter costs more in the other two losses than it pays.
 FAR_APART = Recipe(BLACK_BLONDE, cycle=3.0, identity=0.5)
 
 
