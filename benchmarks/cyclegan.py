@@ -134,12 +134,12 @@ def noise(options: argparse.Namespace) -> None:
 
 def picture(options: argparse.Namespace) -> None:
     """Black hair to blonde by each training of seed 0, under the faces and above the truth."""
-    pairs = cyclegan.exact_pairs(16, cyclegan.AQUA_PURPLE)
-    rows = [pairs.first.tensor()[:8]]
+    pairs = cyclegan.exact_pairs(8, cyclegan.BLACK_BLONDE)
+    rows = [pairs.first.tensor()]
     for preset in options.presets:
-        if cyclegan.PRESETS[preset].recipe.domains == cyclegan.AQUA_PURPLE:
+        if cyclegan.PRESETS[preset].recipe.domains == cyclegan.BLACK_BLONDE:
             rows.append(cyclegan.translate(trained(options, preset, 0).there, rows[0]))
-    rows.append(pairs.second.tensor()[:8])
+    rows.append(pairs.second.tensor())
     grid = pixels.image_grid(torch.cat(rows), columns=8).repeat(2, 0).repeat(2, 1)
     options.figures.mkdir(parents=True, exist_ok=True)
     with atomic(options.figures / "cyclegan.png") as temporary:
