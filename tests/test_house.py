@@ -19,7 +19,7 @@ FLOORS = [
     ("exercises", "widgets"),
     (
         *("toy", "dcgan", "text", "conditional_gan", "latent_diffusion"),
-        *("stable_diffusion", "novelty"),
+        *("stable_diffusion", "novelty", "cyclegan"),
     ),
     ("judge", "faults", "metrics"),
     ("tracing", "plots"),

@@ -36,6 +36,7 @@ if "google.colab" in sys.modules:
     %pip install -q --no-deps dicebear-core dicebear-schema resvg-py torch-fidelity {archive}"""
 MORE = {  # a line for packages that one lesson alone needs
     "06_painting.ipynb": "\n    %pip install -q --no-deps dicebear-styles peft",
+    "08_cyclegan.ipynb": "\n    %pip install -q --no-deps dicebear-styles",
 }
 ARCHIVE = "https://github.com/{repository}/archive/{branch}.zip"
 

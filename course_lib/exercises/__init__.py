@@ -28,3 +28,4 @@ from course_lib.exercises.lesson_5 import (
 )
 from course_lib.exercises.lesson_6 import lead, lora_size, two_sided
 from course_lib.exercises.lesson_7 import birthdays, digits, nearest_face
+from course_lib.exercises.lesson_8 import cycle_loss, inside_and_outside, patch

@@ -16,7 +16,7 @@ from course_lib.errors import CourseError
 
 SMALL = 500_000  # weights of all networks together; see `few_threads`
 PARTS_OF_A_STEP = ("getting the batch", "the step", "averaging")  # as the profiler names them
-PURPOSES = ("weights", "film", "noise", "order", "statistics", "penalty")
+PURPOSES = ("weights", "film", "noise", "order", "statistics", "penalty", "partners")
 
 
 def make_accelerator(precision: str | None = None) -> Accelerator:

@@ -1,0 +1,78 @@
+"""The networks: two generators, which recolour, and two discriminators, which look at patches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Residual(nn.Module):
+    """Two convolutions, of which the result is added to what came in (He et al. 2015)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class Generator(nn.Module):
+    """A picture of one domain into one of the other: picture + change.
+
+    Zhu et al. 2017 (arXiv 1703.10593), appendix 7.2, made small: shrink, residual blocks, enlarge.
+    It paints only what is to be added to the picture, and sees the picture once more before it
+    does, so that what should stay as it is costs it nothing.
+    Images (B, 3, S, S) in [-1, 1], S even, in and out.
+    """
+
+    def __init__(self, width: int = 24, blocks: int = 3):
+        super().__init__()
+        fine = width // 4
+        self.shrink = nn.Sequential(
+            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 4, stride=2, padding=1),
+        )
+        self.blocks = nn.Sequential(*[Residual(width) for _ in range(blocks)])
+        self.enlarge = nn.Sequential(nn.Conv2d(width, 16 * fine, 3, padding=1), nn.PixelShuffle(4))
+        self.look_again = nn.Conv2d(3 + fine, 2 * fine, 3, padding=1)
+        self.change = nn.Conv2d(2 * fine, 3, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.blocks(F.relu(self.shrink(images)))  # (B, W, S/4, S/4)
+        x = torch.cat([images, F.relu(self.enlarge(x))], 1)  # (B, 3 + W/4, S, S)
+        change = self.change(F.relu(self.look_again(x)))  # (B, 3, S, S)
+        return (images + change).clamp(-1, 1)
+
+
+class Discriminator(nn.Module):
+    """PatchGAN (Isola et al. 2016, arXiv 1611.07004): a score for every patch of 22 pixels.
+
+    Nothing in it sees the whole face, and nothing has to: a colour is where it is.
+    Images (B, 3, S, S) → scores (B, S/4 - 1, S/4 - 1); near 1 is "real", near 0 "painted".
+    """
+
+    def __init__(self, width: int = 24):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 4, padding=1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)[:, 0]
+
+
+class Translators(nn.Module):
+    """Both ways: `there` makes pictures of the first domain into the second, `back` the reverse."""
+
+    def __init__(self, width: int = 24, blocks: int = 3):
+        super().__init__()
+        self.there = Generator(width, blocks)
+        self.back = Generator(width, blocks)

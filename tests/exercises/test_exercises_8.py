@@ -1,0 +1,127 @@
+"""What lesson 8's checkers say about the mistakes that students make."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from course_lib import cyclegan
+from course_lib import exercises as check
+
+
+def round_trip(there, back, a, b):
+    return F.l1_loss(back(there(a)), a) + F.l1_loss(there(back(b)), b)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda t, k, a, b: F.l1_loss(t(a), b) + F.l1_loss(k(b), a), "There are no pairs"),
+        (lambda t, k, a, b: F.l1_loss(t(b), b) + F.l1_loss(k(a), a), "the identity loss"),
+        (lambda t, k, a, b: F.l1_loss(t(k(a)), a) + F.l1_loss(k(t(b)), b), "wrong generator"),
+        (lambda t, k, a, b: F.l1_loss(k(t(a)), a), "one way round"),
+        (lambda t, k, a, b: F.l1_loss(t(k(b)), b), "one way round"),
+        (lambda t, k, a, b: round_trip(t, k, a, b) / 2, "add the two"),
+        (lambda t, k, a, b: F.mse_loss(k(t(a)), a) + F.mse_loss(t(k(b)), b), "squares (L2)"),
+        (
+            lambda t, k, a, b: (k(t(a)) - a).abs().sum() + (t(k(b)) - b).abs().sum(),
+            "Take the mean",
+        ),
+        (lambda t, k, a, b: (k(t(a)) - a).mean() + (t(k(b)) - b).mean(), "absolute values"),
+        (lambda t, k, a, b: (k(t(a)) - a).abs(), "not a tensor of shape (3, 3, 8, 8)"),
+        (lambda t, k, a, b: round_trip(t, k, a, b).item(), "not an object of type float"),
+        (lambda t, k, a, b: round_trip(t, k, a, b).detach(), "No gradient"),
+        (
+            lambda t, k, a, b: F.l1_loss(k(t(a).detach()), a) + F.l1_loss(t(k(b).detach()), b),
+            "in the middle is detached",
+        ),
+        (lambda t, k, a, b: round_trip(t, k, a, b) + 1, "found"),
+    ],
+)
+def test_cycle_loss(answer, says):
+    verdict = check.cycle_loss(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.cycle_loss(round_trip).passed
+    assert check.cycle_loss(lambda there, back, a, b: ...).passed is None
+
+
+def reach(layers):
+    side, step = 1, 1
+    for kernel, stride in layers:
+        side, step = side + (kernel - 1) * step, step * stride
+    return side
+
+
+def with_own_stride(layers):
+    side, step = 1, 1
+    for kernel, stride in layers:
+        step *= stride
+        side += (kernel - 1) * step
+    return side
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda layers: sum(k for k, _ in layers), "add up the kernels"),
+        (lambda layers: torch.tensor([k for k, _ in layers]).prod().item(), "multiply the kernels"),
+        (lambda layers: 1 + sum(k - 1 for k, _ in layers), "all strides *before* it"),
+        (with_own_stride, "own stride already"),
+        (lambda layers: reach(layers[::-1]), "from the last to the first"),
+        (lambda layers: reach(layers) - 1, "begin with 1"),
+        (lambda layers: reach(layers) / 1, "a whole number of pixels"),
+        (lambda layers: 64, "Begin with 1 pixel"),
+    ],
+)
+def test_patch(answer, says):
+    verdict = check.patch(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.patch(reach).passed
+    assert check.patch(lambda layers: None).passed is None
+
+
+def inside_outside(outputs, inputs, targets, mask=None, off=None):
+    mask = cyclegan.differs(inputs, targets) if mask is None else mask
+    off = (outputs - targets).abs() * 127.5 if off is None else off
+    mask = mask.expand_as(off)
+    return off[mask].mean(), off[~mask].mean()
+
+
+def zeros_too(outputs, inputs, targets):
+    off, mask = (outputs - targets).abs() * 127.5, cyclegan.differs(inputs, targets)
+    return (off * mask).mean(), (off * ~mask).mean()
+
+
+def a_channel(outputs, inputs, targets):
+    return inside_outside(outputs, inputs, targets, (inputs - targets).abs() * 127.5 > 8)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda o, i, t: inside_outside(o, i, t)[::-1], "Turned round"),
+        (lambda o, i, t: [one / 127.5 for one in inside_outside(o, i, t)], "× 127.5"),
+        (lambda o, i, t: [2 * one for one in inside_outside(o, i, t)], "not 255"),
+        (zeros_too, "over the chosen"),
+        (lambda o, i, t: inside_outside(o, i, t, cyclegan.differs(o, t)), "chooses for itself"),
+        (lambda o, i, t: inside_outside(o, i, t, cyclegan.differs(o, i)), "chooses for itself"),
+        (a_channel, "*any* of its three"),
+        (
+            lambda o, i, t: inside_outside(o, i, t, off=(o - i).abs() * 127.5),
+            "copying would be perfect",
+        ),
+        (
+            lambda o, i, t: inside_outside(o, i, t, off=(o - t).square() * 127.5),
+            "asked for are absolute",
+        ),
+        (lambda o, i, t: inside_outside(o, i, t)[0], "two numbers"),
+        (lambda o, i, t: (1.0, 2.0), "expected"),
+    ],
+)
+def test_inside_and_outside(answer, says):
+    verdict = check.inside_and_outside(answer)
+    assert verdict.passed is False
+    assert says in verdict.message
+    assert check.inside_and_outside(inside_outside).passed
+    assert check.inside_and_outside(lambda o, i, t: ...).passed is None
