@@ -76,8 +76,9 @@ def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
     whole = {"train": faces.load("train")[:128], "held-out": unseen}
     monkeypatch.setattr(bench.faces, "load", whole.__getitem__)
     main(monkeypatch, bench, "--number", 33, "--told", 4)
-    first, leaning, second = capsys.readouterr().out.split("\n\n")
+    first, leaning, by_heart, second = capsys.readouterr().out.split("\n\n")
     assert [line.count("%") for line in leaning.splitlines()[2:]] == [3] * 4
+    assert [line.count("%") for line in by_heart.splitlines()[2:]] == [3] * 2
     one, other = whole["train"][:64], whole["train"][64:]
     assert all(cell.startswith("100.0%") for cell in bench.leans(one.tensor(), one, other))
     assert all(cell.startswith("0.0%") for cell in bench.leans(other.tensor(), one, other))
@@ -87,3 +88,14 @@ def test_near_copies_of_each_painter_are_counted(monkeypatch, capsys):
         copied = float(row.split("|")[-2].split("%")[0])
         assert copied >= 90, row
     assert [line.count("%") for line in second.splitlines()[2:]] == [0, 1, 3, 3, 1]
+
+
+def test_who_has_pictures_by_heart_is_found_by_their_captions():
+    bench = script("novelty")
+    own, fresh = faces.load("train")[:24], faces.load("train")[24:48]
+    honest = faces.load("train")[48:72].tensor()
+    answers = iter([own.tensor(), honest, honest, honest])  # what it paints of either captions
+    by_heart = bench.own_captions(lambda prompts, seed: next(answers), own, fresh)
+    assert all(cell.startswith("100.0%") for cell in by_heart)
+    as_told = bench.own_captions(lambda prompts, seed: next(answers), own, fresh)
+    assert all(20 < float(cell.split("%")[0]) < 80 for cell in as_told)
