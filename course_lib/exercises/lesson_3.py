@@ -309,7 +309,8 @@ def moving_average(update: Callable) -> str:
             torch.allclose(one, decay * average + (1 - decay) * weights, atol=1e-5),
             "Not decay · average + (1 − decay) · weights.",
         )
-    return f"Right. With decay 0.998 it takes {_half_life(update)} steps to forget half of it."
+    steps = _half_life(update)
+    return f"Right. With decay 0.998 it takes {steps} steps to forget half of what it knew."
 
 
 def _one_average(update: Callable, average: Tensor, weights: Tensor, decay: float) -> Tensor:
