@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
+
+MOST_STEPS = 3_000_000  # instructions of the student's own code, in one call
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ def call(answer: Callable, *arguments: Any) -> Any:
 def run(answer: Callable, *arguments: Any) -> Any:
     """As `call`, for a function that does something: one that forgot its `return` is examined."""
     require(callable(answer), f"Give the function itself, not {type(answer).__name__}.")
-    result = answer(*arguments)
+    with _step_limit(answer):
+        result = answer(*arguments)
     if result is ...:
         raise _MissingError
     return result
@@ -83,6 +90,18 @@ def checker(exercise: str) -> Callable[[Callable[..., str]], Callable[..., Verdi
     return decorate
 
 
+def number(answer: Any) -> float:
+    """The answer as a float, be it Python's, NumPy's, or a tensor of one number."""
+    if isinstance(answer, torch.Tensor) and answer.numel() == 1:
+        answer = answer.item()
+    require(
+        isinstance(answer, Real) and not isinstance(answer, bool),
+        f"Return a number, not {kind(answer)}"
+        + (f" of shape {tuple(answer.shape)}." if isinstance(answer, torch.Tensor) else "."),
+    )
+    return float(answer)
+
+
 def kind(thing: Any) -> str:
     """What a thing is, for messages: "an object of type int"."""
     return f"an object of type {type(thing).__name__}"
@@ -92,3 +111,54 @@ def _missing(answer: Any) -> bool:
     if isinstance(answer, tuple | list):
         return any(_missing(part) for part in answer)
     return answer is None or answer is ...
+
+
+@contextmanager
+def _step_limit(answer: Callable) -> Iterator[None]:
+    """End an answer that loops for ever, by counting the instructions of the cell it stands in.
+
+    A timer would need signals, which Windows lacks and only the main thread receives, or a process
+    of its own, to which a cell's functions do not travel; and it would end right answers on a slow
+    machine. A debugger that is at work keeps its own way of tracing.
+    """
+    file = _file(answer)
+    if file is None or sys.gettrace() is not None:
+        yield
+        return
+    left = MOST_STEPS
+
+    def count(frame: Any, event: str, _: Any) -> Callable:
+        nonlocal left
+        left -= 1
+        require(
+            left >= 0,
+            f"Your code has made {MOST_STEPS:,} steps and is not done: a loop in it never ends. "
+            "Does what it waits for ever come?",
+        )
+        return count
+
+    def enter(frame: Any, event: str, _: Any) -> Callable | None:
+        if frame.f_code.co_filename != file:
+            return None
+        frame.f_trace_opcodes = True  # `while True: pass` stays on its line
+        return count
+
+    sys.settrace(enter)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+def _file(answer: Callable) -> str | None:
+    """Where the answer's code stands: a function's, a method's, a class's, or a network's."""
+    while isinstance(answer, functools.partial):
+        answer = answer.func
+    if isinstance(answer, torch.nn.Module):
+        answer = type(answer).forward
+    elif isinstance(answer, type):
+        answer = answer.__init__
+    elif not hasattr(inspect.unwrap(answer), "__code__"):
+        answer = type(answer).__call__
+    code = getattr(inspect.unwrap(answer), "__code__", None)
+    return code and code.co_filename

@@ -1,11 +1,15 @@
 """The frame of the checkers; each lesson's own are run by test_notebooks.py."""
 
+import functools
+import sys
+import threading
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
-from course_lib.exercises.frame import Verdict, call, checker, require
+from course_lib.exercises.frame import Verdict, call, checker, number, require
 
 
 @checker("9.1")
@@ -65,3 +69,55 @@ def test_checks_repeat_themselves_and_leave_the_students_chance_alone():
     assert torch.equal(torch.randn(3), expected)
     assert chance(lambda: torch.randn(3)).passed
     assert torch.equal(*drawn)
+
+
+def never(n):
+    while True:
+        pass
+
+
+class Never(torch.nn.Module):
+    def forward(self, n):
+        while n:
+            n = abs(n)
+
+
+ENDLESS = [never, torch.no_grad()(never), functools.partial(never), lambda n: never(n), Never()]
+
+
+@pytest.mark.parametrize("answer", ENDLESS)
+def test_an_answer_that_loops_for_ever_is_ended(answer, monkeypatch):
+    monkeypatch.setattr("course_lib.exercises.frame.MOST_STEPS", 10_000)
+    verdicts = []  # in a thread, where no signal arrives
+    thread = threading.Thread(target=lambda: verdicts.append(double(answer)))
+    thread.start()
+    thread.join(60)
+    assert "10,000 steps and is not done: a loop in it never ends" in verdicts[0].message
+    assert "a loop in it never ends" in double(answer).message
+    assert sys.gettrace() is None
+
+
+def test_a_long_way_is_not_an_endless_one():
+    assert double(lambda n: sum(1 for _ in range(100_000)) * 2 * n // 100_000).passed
+
+
+@pytest.mark.parametrize("answer", [8, 8.0, np.float32(8), np.int64(8), torch.tensor([8.0])])
+def test_numbers_of_every_kind(answer):
+    assert number(answer) == 8.0
+
+
+@checker("9.4")
+def counted(answer: Callable) -> str:
+    return f"{number(call(answer)):g}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda: "8", "an object of type str."),
+        (lambda: True, "an object of type bool."),
+        (lambda: torch.ones(2, 3), "an object of type Tensor of shape (2, 3)."),
+    ],
+)
+def test_what_is_no_number(answer, says):
+    assert counted(answer).message == f"Return a number, not {says}"
