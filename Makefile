@@ -19,10 +19,10 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint format notebooks colab clean
+.PHONY: help lab test test-browser lint format notebooks colab clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Settings: PYTHON=python3.12  PORT=8888  IP=127.0.0.1  CPU=1 (install torch without CUDA)  ALL=1 (all tests)"
 
@@ -35,6 +35,9 @@ lab: $(READY) ## open JupyterLab at lesson 1
 test: lint ## check style, run the unit tests, every lesson and the browser test; ALL=1: the slow ones, too
 	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) --durations=20 $(if $(ALL),,-m "not slow") \
 	  notebooks tests --ignore=tests/browser
+	$(STORED) $(BIN)/pytest tests/browser/test_playground.py
+
+test-browser: $(READY) ## run every lesson in JupyterLab in a browser, and use each of its widgets
 	$(STORED) $(BIN)/pytest tests/browser
 
 lint: $(READY) ## check style, in code and notebooks
