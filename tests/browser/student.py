@@ -14,8 +14,7 @@ CELLS = """() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells
         errors: cell.getOutputs().filter(o => o.output_type === "error").map(o => o.evalue),
     }))"""
 
-PIXELS = """async selector => {
-    const image = document.querySelector(selector);
+PIXELS = """async image => {
     await image.decode();
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
@@ -80,10 +79,15 @@ def run_all(page, seconds: float) -> float:
     pytest.fail(f"the lesson did not finish in {seconds} s: {cells}")
 
 
+def pixels(page, selector: str) -> str:
+    """The picture that is seen there now, as a data URL."""
+    return page.locator(selector).first.evaluate(PIXELS)
+
+
 def picture(page, selector: str, wanted: Callable[[str], bool], seconds: float = 15) -> str:
     """A widget's picture, as soon as it is one that is wanted."""
     end = time.monotonic() + seconds
-    while not wanted(pixels := page.evaluate(PIXELS, selector)):
+    while not wanted(seen := pixels(page, selector)):
         assert time.monotonic() < end, f"{selector} is not what it should become"
         page.wait_for_timeout(100)
-    return pixels
+    return seen

@@ -1,6 +1,6 @@
 """Lesson 1 as a student meets it: in JupyterLab, in a real browser, without a network."""
 
-from student import PIXELS, Witness, open_lesson, picture, run_all
+from student import Witness, open_lesson, picture, pixels, run_all
 
 LESSON = "01_gan_intuition.ipynb"
 SECONDS = 5  # for which the playground's frames are counted
@@ -34,7 +34,7 @@ def test_playground_runs_in_jupyterlab(page, lab, report):
     playground = page.locator(".gan-playground").first
     play, step, reset = (playground.locator(f".gan-{name}") for name in ("play", "step", "reset"))
     playground.scroll_into_view_if_needed()
-    start = page.evaluate(PIXELS, PICTURE)
+    start = pixels(page, PICTURE)
 
     play.locator("button").first.click()
     page.wait_for_timeout(5000)  # the page is slower until its code is warm
@@ -45,7 +45,7 @@ def test_playground_runs_in_jupyterlab(page, lab, report):
     page.wait_for_timeout(1000)
     paused = picture(page, PICTURE, lambda now: now != start)
     page.wait_for_timeout(500)
-    assert page.evaluate(PIXELS, PICTURE) == paused
+    assert pixels(page, PICTURE) == paused
 
     def one_round_from_the_start() -> str:
         reset.click()
