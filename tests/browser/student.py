@@ -15,7 +15,13 @@ CELLS = """() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells
     }))"""
 
 PIXELS = """async image => {
-    await image.decode();
+    // A picture that is exchanged just now cannot be decoded: its successor can.
+    for (let tries = 0; ; tries++) {
+        try { await image.decode(); break; } catch (error) {
+            if (tries === 20) throw error;
+            await new Promise(done => setTimeout(done, 100));
+        }
+    }
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
     canvas.getContext("2d").drawImage(image, 0, 0);
