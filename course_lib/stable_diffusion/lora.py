@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from course_lib.latent_diffusion.autoencoder import adamw, autoencoder_step, lay
 from course_lib.latent_diffusion.unet import latents_of
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
 STYLE = "lorelei"  # of DiceBear: "Lorelei" by Lisa Wischofsky, CC0 1.0
@@ -124,13 +125,9 @@ def build_decoder_lora(
     return training.Training(
         step=step,
         data=data,
-        recipe=recipe,
         keep={"autoencoder": autoencoder, "optimiser": prepared},
         result=lambda: autoencoder,
-        config={"rank": recipe.rank},
-        accelerator=accelerator,
-        seed=seed,
-        schedule=training.one_cycle(warm=0.1),
+        **_in_common(recipe, accelerator, seed),
     )
 
 
@@ -164,14 +161,23 @@ def build_lora(
     return training.Training(
         step=step,
         data=PlainLatents(latents_of(painter.autoencoder, data)[0]),
-        recipe=recipe,
         keep={"unet": unet, "optimiser": prepared},
         result=lambda: unet,
-        config={"rank": recipe.rank},
-        accelerator=accelerator,
-        seed=seed,
-        schedule=training.one_cycle(warm=0.1),
+        **_in_common(recipe, accelerator, seed),
     )
+
+
+def _in_common(
+    recipe: DecoderRecipe | LoraRecipe, accelerator: Accelerator, seed: int
+) -> dict[str, Any]:
+    """What both trainings are told alike."""
+    return {
+        "recipe": recipe,
+        "config": {"rank": recipe.rank},
+        "accelerator": accelerator,
+        "seed": seed,
+        "schedule": training.one_cycle(warm=0.1),
+    }
 
 
 def save_lora(painter: Painter, folder: str | Path, dtype: torch.dtype = torch.float32) -> Path:
