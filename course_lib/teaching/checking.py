@@ -93,6 +93,16 @@ def require_nbval() -> None:
         )
 
 
+def require_kernel(name: str) -> None:
+    """CheckingError, with those that are here, where there is no Jupyter kernel of that name."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    known = KernelSpecManager().find_kernel_specs()
+    if name not in known:
+        there = ", ".join(sorted(known)) or "none"
+        raise CheckingError(f"there is no kernel named {name!r}; the kernels here are: {there}")
+
+
 def run(
     root: Path,
     chosen: Sequence[Lesson],
@@ -105,6 +115,8 @@ def run(
     kernel: the name of a Jupyter kernel; without one, this Python's own.
     """
     require_nbval()
+    if kernel:
+        require_kernel(kernel)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         waiting = {pool.submit(_run, root, lesson, kernel): lesson for lesson in chosen}
         results = {}
@@ -174,8 +186,8 @@ def _difference(case: ElementTree.Element) -> Difference:
     if sides:
         return Difference(cell, sides[comparing.EXPECTED], sides.get(comparing.FOUND, ""))
     said = [line for line in map(str.strip, lines) if line]
-    unlike = [line for line in said if "output fields" in line.lower()]
-    return Difference(cell, "", (unlike or said or ["nothing was said"])[0 if unlike else -1])
+    telling = [line for line in said if "output fields" in line.lower() or line.startswith("E  ")]
+    return Difference(cell, "", (telling[:1] or said[-1:] or ["nothing was said"])[0])
 
 
 def _text(line: str) -> str:

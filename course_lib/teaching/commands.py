@@ -88,6 +88,8 @@ def check(
     root = checkout(checking.NEEDS)
     wanted = chosen(root, lessons or [])
     checking.require_nbval()
+    if kernel:
+        checking.require_kernel(kernel)
     findings = list(room.examine())
     for finding in findings:
         if finding.level != room.OK:
@@ -131,7 +133,7 @@ def release(
 
 def grade(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help=DIR_HELP)],
-    seconds: Annotated[float, typer.Option(min=1, help=SECONDS_HELP)] = 120,
+    seconds: Annotated[float, typer.Option(min=1, help=SECONDS_HELP)] = 240,
     jobs: Annotated[int, typer.Option(min=1, help=JOBS_HELP)] = 1,
     table: Annotated[Path | None, typer.Option("--csv", help=CSV_HELP)] = None,
 ) -> None:

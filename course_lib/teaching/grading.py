@@ -32,9 +32,8 @@ from course_lib.teaching.lessons import Exercise, Lesson, LessonsError, read, so
 SIGNS = {"right": "✓", "wrong": "✗", "waiting": "○", "time limit": "⏱", "broken": "✗"}
 LONGEST_START = 180  # seconds until torch is there; a busy machine takes 20
 WIDEST = 30  # letters of a verdict in the table; the CSV has all of it
-ASIDE = re.compile(
-    r"(lessons?|assignments?|exercises?|homework|week|notebooks?|ps)?[\W_]*\d*[a-c]?"
-)
+WORDS = "lessons?|assignments?|exercises?|homework|week|notebooks?|ps"
+ASIDE = re.compile(rf"({WORDS})?[\W_]*\d+[a-c]?|{WORDS}")  # folders that name no student
 FORMULA = ("=", "+", "-", "@")
 COPY = re.compile(r"[\s_-]*(copy\d*|\(\d+\))", re.IGNORECASE)
 
@@ -108,7 +107,7 @@ def _alike(cells: list[dict[str, Any]], ids: dict[Lesson, set]) -> Lesson | None
     text = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "code")
 
     def common(lesson: Lesson) -> tuple[int, int]:
-        called = sum(f".{one.checker}(" in text for one in lesson.exercises)
+        called = sum(f"check.{one.checker}(" in text for one in lesson.exercises)
         return len(here & ids[lesson]), called
 
     best = max(ids, key=common, default=None)
@@ -120,10 +119,8 @@ def student(path: Path, folder: Path, lesson: Lesson | None) -> str:
 
     Folders such as "lesson 2", "week_3" or a lesson's own name are passed over.
     """
-    stem = COPY.sub("", path.stem)
-    if lesson:
-        stem = stem.replace(lesson.path.stem, "")
-    own = stem.strip(" _-.")
+    stem = path.stem.replace(lesson.path.stem, "") if lesson else path.stem
+    own = COPY.sub("", stem).strip(" _-.")
     inside = path.relative_to(folder).parts[:-1]
     if own and (lesson is None or lesson.path.stem in path.stem or not inside):
         return own

@@ -18,6 +18,7 @@ from course_lib.errors import CourseError
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?</details>\s*", re.DOTALL)
 TITLE = re.compile(r"# (\d+[a-z]?) · (.+)")
 TASK = re.compile(r"\*\*Exercise (\d+\.\d+)\*\* ★+ \((\d+) min\)")
+WORKING = re.compile(r"(\d+)(?: minutes)? for the exercises")
 READING = re.compile(r"\*\*Time\**:?\**:? (?:about )?(\d+) minutes? to read")
 
 
@@ -67,6 +68,12 @@ class Lesson:
         if not found:
             raise LessonsError(f"the header of {self.path.name} does not say how long it is read")
         return int(found[1])
+
+    @property
+    def working(self) -> int:
+        """The minutes for the exercises: its header's, else the sum of what each of them states."""
+        found = WORKING.search(source(self.cells[0]))
+        return int(found[1]) if found else sum(one.minutes for one in self.exercises)
 
     @property
     def exercises(self) -> list[Exercise]:
@@ -151,15 +158,9 @@ def _named(known: list[Lesson], name: str) -> Iterator[Lesson]:
 
 
 def timetable(known: Sequence[Lesson]) -> str:
-    """A table of minutes: to read as the headers say, and the sum of the exercises' own."""
+    """A table of the minutes that the lessons state, to read and for the exercises."""
     lines = ["| Lesson | Read | Exercises | Together |", "|---|---:|---:|---:|"]
-    read_, worked = 0, 0
-    for lesson in known:
-        work = sum(exercise.minutes for exercise in lesson.exercises)
-        read_, worked = read_ + lesson.reading, worked + work
-        lines.append(
-            f"| {lesson.name} · {lesson.title} | {lesson.reading} | {work} | "
-            f"{lesson.reading + work} |"
-        )
-    lines.append(f"| All | {read_} | {worked} | {read_ + worked} |")
+    rows = [(f"{one.name} · {one.title}", one.reading, one.working) for one in known]
+    rows.append(("All", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    lines += [f"| {name} | {read_} | {work} | {read_ + work} |" for name, read_, work in rows]
     return "\n".join(lines)
