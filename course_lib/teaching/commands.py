@@ -63,7 +63,7 @@ def doctor(
         typer.echo(json.dumps(whole, indent=1, ensure_ascii=False))
     else:
         wrong = [sum(one.level == level for one in found) for level in (room.ERROR, room.WARNING)]
-        typer.echo("{} errors, {} warnings".format(*wrong))
+        typer.echo("errors: {}, warnings: {}".format(*wrong))
     if any(finding.level == room.ERROR for finding in found):
         raise typer.Exit(1)
 
@@ -96,7 +96,7 @@ def check(
             typer.echo(str(finding))
     if any(one.level == room.ERROR for one in findings) and not anyway:
         raise CourseError("mend these first, or add --anyway")
-    typer.echo("doctor: no errors" if not anyway else "doctor: done")
+    typer.echo(f"the doctor is done; lessons to run: {len(wanted)}")
     done, started = 0, time.monotonic()
 
     def tell(result: checking.Result) -> None:

@@ -146,6 +146,8 @@ def grade(
         report(graded)
         return graded
 
+    if jobs == 1:  # in this thread, so that Ctrl-C ends the process that it waits for
+        return list(map(one, submissions))
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         return list(pool.map(one, submissions))
 
