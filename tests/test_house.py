@@ -19,7 +19,7 @@ FLOORS = [
     ("teaching",),
     ("exercises", "widgets"),
     (
-        *("toy", "dcgan", "text", "conditional_gan", "latent_diffusion"),
+        *("toy", "dcgan", "failures", "text", "conditional_gan", "latent_diffusion"),
         *("stable_diffusion", "novelty", "cyclegan"),
     ),
     ("judge", "faults", "metrics"),
