@@ -18,8 +18,9 @@ from course_lib.errors import CourseError
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?</details>\s*", re.DOTALL)
 TITLE = re.compile(r"# (\d+[a-z]?) · (.+)")
 TASK = re.compile(r"\*\*Exercise (\d+\.\d+)\*\* ★+ \((\d+) min\)")
-WORKING = re.compile(r"(\d+)(?: minutes)? for the exercises")
+WORKING = re.compile(r"(\d+)(?: minutes)? for the (?:\w+ )?exercises")
 READING = re.compile(r"\*\*Time\**:?\**:? (?:about )?(\d+) minutes? to read")
+SITTINGS = re.compile(r"sittings: (\d+) minutes and (\d+)")  # of reading and exercises together
 
 
 class LessonsError(CourseError):
@@ -64,7 +65,10 @@ class Lesson:
     @property
     def reading(self) -> int:
         """The minutes to read that its header states."""
-        found = READING.search(source(self.cells[0]))
+        head = source(self.cells[0])
+        if sittings := SITTINGS.search(head):
+            return sum(map(int, sittings.groups())) - self.working
+        found = READING.search(head)
         if not found:
             raise LessonsError(f"the header of {self.path.name} does not say how long it is read")
         return int(found[1])

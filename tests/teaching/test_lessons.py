@@ -9,6 +9,8 @@ import course_lib
 from course_lib.teaching import lessons
 from tools.notebooks import ROOT
 
+from .conftest import sizes, text, write
+
 
 def test_names_choose_lessons(course):
     assert [one.name for one in lessons.chosen(course, [])] == ["2", "3"]
@@ -28,6 +30,23 @@ def test_exercises_are_read_from_the_lesson(course):
     assert (first.number, first.minutes, first.cell) == ("2.1", 8, "answer-1")
     assert first.call == "check.output_side(side_after)"
     assert second.checker == "variety"
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [
+        ("**Time**: 45 minutes to read and play, 40 for the four exercises;", (45, 40)),
+        ("**Time** about 50 minutes to read, and 34 for the exercises (8).", (50, 34)),
+        ("**Time** two sittings: 55 minutes and 50, of which 50 for the exercises.", (55, 50)),
+        ("**Time** about 45 minutes to read; a minute to run.", (45, 18)),  # 8 + 10
+    ],
+)
+def test_minutes_are_read_from_the_header(course, time, minutes):
+    path = course / "notebooks" / "02_sizes.ipynb"
+    header = "# 2 · Sizes\n\n" + time
+    write(path, [text(header, "head"), *sizes()[1:]])
+    lesson = lessons.Lesson(path)
+    assert (lesson.reading, lesson.working) == minutes
 
 
 def test_every_exercise_of_the_course_is_known():
