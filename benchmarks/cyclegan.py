@@ -91,15 +91,22 @@ def table(options: argparse.Namespace) -> None:
             ]
             for preset in presets
         }
-        bounds = next((rows for p, rows in found.items() if p.endswith("-paired") and rows), None)
         print(f"\n{' ↔ '.join(domains)}, {len(pairs)} pairs, both ways\n")
         print("| training | runs | " + " | ".join([*copying, "way", "outside / bound"]) + " |")
         print("|---" * (4 + len(copying)) + "|")
         print(f"| copying | | {' | '.join(cells([copying]))} | | |")
         for preset, rows in found.items():
             if rows:
+                bounds = found.get(bound_of(preset))
                 rows = [row | beside(row, copying, bounds) for row in rows]
                 print(f"| {preset} | {len(rows)} | {' | '.join(cells(rows))} |")
+
+
+def bound_of(preset: str) -> str:
+    """The preset that learns the same task, with the same networks and as long, from pairs."""
+    if preset.endswith("-paired") or preset in ("soft", "aqua-purple"):
+        return preset.removesuffix("-paired") + "-paired"
+    return "black-blonde-paired"
 
 
 def beside(row: dict, copying: dict, bounds: list[dict] | None) -> dict[str, float]:
@@ -155,7 +162,8 @@ def export(options: argparse.Namespace) -> None:
             "--threads 1 --export"
         )
         network = trained(options, preset, 0)
-        config = {"width": network.there.blocks[0].first.in_channels}
+        width = network.there.blocks[0].first.in_channels
+        config = {"width": width} | dict(cyclegan.PRESETS[preset].sizes)
         name = cyclegan.PRESETS[preset].weights
         print(pretrained.save(name, network, config=config, training=took))
 

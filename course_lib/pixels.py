@@ -5,7 +5,8 @@ PyTorch is imported only where a tensor is made: the processes that draw faces d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -95,3 +96,29 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def animated_png(
+    frames: Sequence[np.ndarray], seconds: float = 0.4, first: float | None = None
+) -> bytes:
+    """Frames (H, W, 3) of uint8 as one animated PNG that repeats for ever.
+
+    It is an ordinary `image/png`: where nothing can move, its first frame stands. All frames share
+    one palette of 256 colours. seconds: how long a frame is shown. first: how long the first is.
+    """
+    from PIL import Image
+
+    height, width = frames[0].shape[:2]
+    strip = Image.fromarray(np.concatenate(list(frames)))
+    # The palette of every third pixel each way is as good, and found nine times as fast.
+    small = (max(1, width // 3), max(1, strip.height // 3))
+    small = in_few_colours(strip.resize(small, Image.Resampling.NEAREST))
+    strip = strip.quantize(palette=small, dither=Image.Dither.NONE)
+    tiles = [strip.crop((0, i * height, width, (i + 1) * height)) for i in range(len(frames))]
+    times = [round(1000 * seconds)] * len(tiles)
+    times[0] = round(1000 * (seconds if first is None else first))
+    encoded = io.BytesIO()
+    tiles[0].save(
+        encoded, "PNG", save_all=True, append_images=tiles[1:], duration=times, loop=0, disposal=0
+    )
+    return encoded.getvalue()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from course_lib import cyclegan, faces
 from course_lib.errors import CourseError
@@ -97,13 +98,27 @@ def test_the_generator_adds_to_the_picture():
     assert torch.equal(G(images), (images + 1).clamp(-1, 1))
 
 
-def test_a_score_sees_a_patch_of_22_pixels():
-    D, images = cyclegan.Discriminator(4), torch.rand(1, 3, 64, 64, requires_grad=True)
+@pytest.mark.parametrize(("sharp", "pixels"), [(False, 22), (True, 24)])
+def test_how_large_a_patch_a_score_sees(sharp, pixels):
+    D, images = cyclegan.Discriminator(4, sharp=sharp), torch.rand(1, 3, 64, 64, requires_grad=True)
     scores = D(images)
     assert scores.shape == (1, 15, 15)
     (slope,) = torch.autograd.grad(scores[0, 7, 7], images)
     rows = slope.abs().sum((0, 1, 3)).nonzero()
-    assert rows.max() - rows.min() + 1 == 22
+    assert rows.max() - rows.min() + 1 == pixels
+
+
+@pytest.mark.parametrize(("sharp", "side"), [(False, 5), (True, 1)])
+def test_in_the_last_layers_of_a_sharp_generator_no_pixel_minds_its_neighbours(sharp, side):
+    torch.manual_seed(0)
+    G = cyclegan.Generator(8, sharp=sharp)
+    nn.init.zeros_(G.enlarge[0].weight)  # what the coarse layers say of a place is the same for all
+    images = 0.1 * torch.rand(1, 3, 16, 16)
+    other = images.clone()
+    other[:, :, 8, 8] = 0.5
+    changed = (G(images) != G(other)).any(1)[0]
+    assert changed[8, 8]
+    assert changed.any(0).sum() == side
 
 
 def test_the_pool_gives_new_ones_then_half_old_ones_and_forgets_none_at_once():

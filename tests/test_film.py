@@ -83,3 +83,16 @@ def test_few_faces_keep_their_shape():
     film = widgets.film([Snapshot(0, np.zeros((3, 16, 16, 3), np.uint8))], batch_size=64)
     assert decoded(film.picture.value).shape == (16, 48, 3)
     assert film.strip().width == 300 + 3 * 128  # its label, then its faces
+
+
+def test_a_moving_still_begins_with_the_last_moment():
+    moments = [np.full((10, 16, 16, 3), shade, np.uint8) for shade in (0, 90, 180, 250)]
+    scrubber = widgets.Scrubber(moments, list("abcd"), columns=6, rows=3, moving=True)
+    movie = Image.open(io.BytesIO(scrubber.still()))
+    assert movie.n_frames == 4
+    assert movie.size == (6 * 36 - 4, 28 + 32)
+    shades = []
+    for i in range(movie.n_frames):
+        movie.seek(i)
+        shades.append(np.asarray(movie.convert("RGB"))[-1, 0, 0])
+    assert np.allclose(shades, [250, 0, 180, 250], atol=8)

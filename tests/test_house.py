@@ -18,7 +18,7 @@ FLOORS = [
     ("cli",),
     ("exercises", "widgets"),
     (
-        *("toy", "dcgan", "text", "conditional_gan", "latent_diffusion"),
+        *("toy", "dcgan", "failures", "text", "conditional_gan", "latent_diffusion"),
         *("stable_diffusion", "novelty", "cyclegan"),
     ),
     ("judge", "faults", "metrics"),

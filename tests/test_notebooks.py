@@ -4,6 +4,8 @@ A rule yields what is wrong with a lesson. Each has a lesson below that breaks i
 """
 
 import ast
+import base64
+import io
 import json
 import re
 import shutil
@@ -15,12 +17,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import numpy as np
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from course_lib.exercises import Verdict
+from course_lib.pixels import animated_png
 from tools import notebooks
 
 KNOWN_TAGS = {"setup", "exercise", "nbval-ignore-output", "raises-exception"}
@@ -486,6 +491,16 @@ def test_run_stores_clean_outputs(tmp_path):
     assert [dict(cell.metadata) for cell in stored.cells] == [{}, {}]
     assert list(stored.cells[0].outputs[0].data) == ["text/plain"]
     assert stored.cells[1].outputs[0].text == "2\n"
+
+
+def test_a_large_figure_gets_few_colours_unless_it_moves():
+    noise = np.random.default_rng(0).integers(0, 256, (3, 90, 90, 3), np.uint8)
+    still = io.BytesIO()
+    Image.fromarray(noise[0]).save(still, "PNG")
+    png = base64.b64encode(still.getvalue()).decode()
+    assert len(notebooks._in_256_colours(png)) < len(png) / 2
+    moving = base64.b64encode(animated_png(noise)).decode()
+    assert notebooks._in_256_colours(moving) == moving
 
 
 def test_address_stands_in_one_place():

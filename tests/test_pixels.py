@@ -1,5 +1,7 @@
 """Pictures there and back, and networks left as they were."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from course_lib.pixels import (
+    animated_png,
     cut_grid,
     evaluating,
     image_grid,
@@ -73,3 +76,17 @@ def test_few_colours_keep_the_rare_ones():
     assert few.getcolors(256)
     eye = np.asarray(few.convert("RGB"))[60:64, 60:64].reshape(-1, 3)
     assert np.abs(eye - np.array([40.0, 180, 80])).max() < 20
+
+
+def test_animated_png_is_a_png_that_moves():
+    frames = [np.full((8, 12, 3), (shade, 0, 255 - shade), np.uint8) for shade in (0, 100, 200)]
+    with Image.open(io.BytesIO(animated_png(frames, seconds=0.5, first=2))) as movie:
+        assert (movie.format, movie.n_frames, movie.size) == ("PNG", 3, (12, 8))
+        assert movie.info["loop"] == 0
+        times, colours = [], []
+        for i in range(3):
+            movie.seek(i)
+            times.append(movie.info["duration"])
+            colours.append(np.asarray(movie.convert("RGB"))[4, 6].tolist())
+    assert times == [2000, 500, 500]
+    assert np.allclose(colours, [(0, 0, 255), (100, 0, 155), (200, 0, 55)], atol=8)

@@ -1,5 +1,7 @@
 """The static figures: right pixels, nothing left behind, errors that say what to give instead."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -47,6 +49,27 @@ def test_roads_have_a_line_a_point(shown):
     (axes,) = shown[0].axes
     assert len(axes.lines) == 20
     assert all(len(line.get_xdata()) == 4 for line in axes.lines)
+
+
+# --- Trainings beside each other ----------------------------------------------------------------
+
+
+def test_trainings_have_a_row_each_and_pictures_if_wanted(shown):
+    names = ("loss_D", "loss_G", "D(x)", "D(G(z))", "gradient", "variety")
+    curves = {name: [0.1 * (i + 1), 0.5] for i, name in enumerate(names)}
+    pictures = np.full((2, 4, 32, 32, 3), 9, np.uint8)
+    records = {name: SimpleNamespace(curves=curves, pictures=pictures) for name in "ab"}
+    plots.show_trainings(records, steps=300)
+    plots.show_trainings(records, steps=300, pictures=False)
+    assert [len(figure.axes) for figure in shown] == [10, 8]
+    losses, beliefs, gradient, variety, grid = shown[0].axes[:5]
+    assert losses.get_ylabel() == "a"
+    assert [list(line.get_ydata()) for line in losses.lines[:2]] == [[0.1, 0.5], [0.2, 0.5]]
+    assert list(losses.lines[0].get_xdata()) == [0, 300]
+    assert list(beliefs.lines[1].get_ydata()) == [0.4, 0.5]
+    assert gradient.get_yscale() == "log"
+    assert variety.lines[0].get_ydata()[0] == pytest.approx(0.6)
+    assert grid.images[0].get_array().shape == (2 * 128 + 6, 4 * 128 + 3 * 6, 3)
 
 
 # --- Pictures ----------------------------------------------------------------------------------

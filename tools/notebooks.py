@@ -139,8 +139,13 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 
 
 def _in_256_colours(png: str) -> str:
-    """A large figure, such as a grid of faces, in a third of its bytes; in base64, both."""
+    """A large figure, such as a grid of faces, in a third of its bytes; in base64, both.
+
+    One that moves has few colours already, and would be left with its first frame.
+    """
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        if getattr(picture, "is_animated", False):
+            return png
         small = in_few_colours(picture)
     encoded = io.BytesIO()
     small.save(encoded, "PNG", optimize=True)

@@ -56,12 +56,19 @@ UNPAIRED = Recipe()
 FAR_APART = Recipe(BLACK_BLONDE, cycle=3.0, identity=0.5)
 
 
-def _kept(about: str, name: str, recipe: Recipe, images: int = IMAGES, **changes: Any) -> Preset:
-    return Preset(about, replace(recipe, **changes), images, weights=f"cyclegan-{name}")
+def _kept(
+    about: str, name: str, recipe: Recipe, images: int = IMAGES, sharp: bool = False, **changes: Any
+) -> Preset:
+    sizes = {"sharp": True} if sharp else {}
+    return Preset(
+        about, replace(recipe, **changes), images, sizes=sizes, weights=f"cyclegan-{name}"
+    )
 
 
 PRESETS = {
-    "aqua-purple": _kept("hair of colours that nothing else has", "aqua-purple", UNPAIRED),
+    "aqua-purple": _kept(
+        "hair of colours that nothing else has", "aqua-purple", UNPAIRED, sharp=True
+    ),
     "black-blonde": _kept("hair of colours that other things have", "black-blonde", FAR_APART),
     "colours-black": _kept(
         "red, green and blue hair made black, and back",
@@ -70,8 +77,14 @@ PRESETS = {
         domains=COLOURS_BLACK,
     ),
     "aqua-purple-paired": _kept(
-        "the bound: the same network, exact pairs", "aqua-purple-paired", UNPAIRED, paired=True
+        "the bound: the same network, exact pairs",
+        "aqua-purple-paired",
+        UNPAIRED,
+        sharp=True,
+        paired=True,
     ),
+    "soft": _kept("aqua ↔ purple by kernels of 3 to the end", "soft", UNPAIRED),
+    "soft-paired": _kept("its bound", "soft-paired", UNPAIRED, paired=True),
     "black-blonde-paired": _kept(
         "the other's bound", "black-blonde-paired", FAR_APART, paired=True
     ),
@@ -84,8 +97,9 @@ PRESETS = {
     ),
     "no-cycle": _kept("without the way back", "no-cycle", FAR_APART, 4_000, cycle=0.0),
     "no-identity": _kept("without identity loss", "no-identity", FAR_APART, 4_000, identity=0.0),
+    # Not sharp: such networks begin sooner.
     "quick": Preset("seconds: it has only begun", replace(UNPAIRED, average=0.97), 600),
-    "full": Preset("minutes on a GPU", UNPAIRED, 100_000, sizes={"width": 32}),
+    "full": Preset("minutes on a GPU", UNPAIRED, 100_000, sizes={"width": 32, "sharp": True}),
 }
 
 
@@ -99,6 +113,7 @@ def build(
     recipe: Recipe = UNPAIRED,
     *,
     width: int = 24,
+    sharp: bool = False,
     seed: int = 0,
     precision: str | None = None,
 ) -> training.Training:
@@ -106,7 +121,8 @@ def build(
 
     data: drawn faces, of which those with the recipe's hair colours are taken; or any two sets of
     pictures, as `Unpaired`. A paired recipe takes `Paired`; from drawn faces it takes only the
-    number, and draws pairs of its own. width: of all networks. CourseError for several processes.
+    number, and draws pairs of its own. width, sharp: of all networks. CourseError for several
+    processes.
     """
     accelerator = training.make_accelerator(precision)
     if accelerator.num_processes > 1:  # DistributedDataParallel allows one pass forward a step
@@ -117,7 +133,7 @@ def build(
             data, recipe.domains, seed
         )  # fmt: skip
     place = {"device": accelerator.device, "memory_format": torch.channels_last}
-    translators, critics = (net.to(**place) for net in networks(width, seed))
+    translators, critics = (net.to(**place) for net in networks(width, seed, sharp))
     average = training.EMA(translators, recipe.average)
     adam = partial(
         torch.optim.Adam, betas=recipe.betas, fused=accelerator.device.type in ("cpu", "cuda")
@@ -149,7 +165,7 @@ def build(
             "pools": pools,
         },
         result=result,
-        config={"width": width},
+        config={"width": width, "sharp": sharp},
         accelerator=accelerator,
         seed=seed,
         schedule=training.linear_decay(recipe.decay_from) if recipe.decay_from < 1 else None,
@@ -157,11 +173,11 @@ def build(
     )
 
 
-def networks(width: int, seed: int) -> tuple[Translators, nn.ModuleList]:
+def networks(width: int, seed: int, sharp: bool = False) -> tuple[Translators, nn.ModuleList]:
     """The generators and the two discriminators as a training with that seed begins."""
     torch.manual_seed(training.derive(seed, "weights"))
-    translators = Translators(width)
-    return translators, nn.ModuleList([Discriminator(width) for _ in range(2)])
+    translators = Translators(width, sharp=sharp)
+    return translators, nn.ModuleList([Discriminator(width, sharp=sharp) for _ in range(2)])
 
 
 def _step(
@@ -197,6 +213,7 @@ def train(
     *,
     images: int,
     width: int = 24,
+    sharp: bool = False,
     seed: int = 0,
     precision: str | None = None,
     **options: Any,
@@ -205,7 +222,7 @@ def train(
 
     options: `training.fit`'s (folder, max_minutes, pictures_every, …).
     """
-    plan = build(data, recipe, width=width, seed=seed, precision=precision)
+    plan = build(data, recipe, width=width, sharp=sharp, seed=seed, precision=precision)
     history = plan.fit(images, **options)
     return Trained(plan.result(), history)
 

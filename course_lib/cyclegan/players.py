@@ -25,12 +25,17 @@ class Generator(nn.Module):
     Zhu et al. 2017 (arXiv 1703.10593), appendix 7.2, made small: shrink, residual blocks, enlarge.
     It paints only what is to be added to the picture, and sees the picture once more before it
     does, so that what should stay as it is costs it nothing.
-    Images (B, 3, S, S) in [-1, 1], S even, in and out.
+    Images (B, 3, S, S) in [-1, 1], S a multiple of 4, in and out.
+
+    sharp: the last two layers look at one pixel at a time, at its own colour and at what the others
+    have found out about its surroundings. So colour cannot leak over an edge, and a texture cannot
+    be made of neighbours, either.
     """
 
-    def __init__(self, width: int = 24, blocks: int = 3):
+    def __init__(self, width: int = 24, blocks: int = 3, *, sharp: bool = False):
         super().__init__()
         fine = width // 4
+        maps, kernel = (32, 1) if sharp else (2 * fine, 3)
         self.shrink = nn.Sequential(
             nn.Conv2d(3, width, 4, stride=2, padding=1),
             nn.ReLU(),
@@ -38,8 +43,8 @@ class Generator(nn.Module):
         )
         self.blocks = nn.Sequential(*[Residual(width) for _ in range(blocks)])
         self.enlarge = nn.Sequential(nn.Conv2d(width, 16 * fine, 3, padding=1), nn.PixelShuffle(4))
-        self.look_again = nn.Conv2d(3 + fine, 2 * fine, 3, padding=1)
-        self.change = nn.Conv2d(2 * fine, 3, 3, padding=1)
+        self.look_again = nn.Conv2d(3 + fine, maps, kernel, padding="same")
+        self.change = nn.Conv2d(maps, 3, kernel, padding="same")
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.blocks(F.relu(self.shrink(images)))  # (B, W, S/4, S/4)
@@ -53,12 +58,18 @@ class Discriminator(nn.Module):
 
     Nothing in it sees the whole face, and nothing has to: a colour is where it is.
     Images (B, 3, S, S) → scores (B, S/4 - 1, S/4 - 1); near 1 is "real", near 0 "painted".
+
+    sharp: one more layer, before the picture shrinks, and patches of 24 pixels. Without it a shade
+    in the pixel beside an edge passes unseen.
     """
 
-    def __init__(self, width: int = 24):
+    def __init__(self, width: int = 24, *, sharp: bool = False):
         super().__init__()
+        fine = width // 2 if sharp else 3
+        first = [nn.Conv2d(3, fine, 3, padding=1), nn.LeakyReLU(0.2)] if sharp else []
         self.layers = nn.Sequential(
-            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            *first,
+            nn.Conv2d(fine, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
@@ -72,7 +83,7 @@ class Discriminator(nn.Module):
 class Translators(nn.Module):
     """Both ways: `there` makes pictures of the first domain into the second, `back` the reverse."""
 
-    def __init__(self, width: int = 24, blocks: int = 3):
+    def __init__(self, width: int = 24, blocks: int = 3, *, sharp: bool = False):
         super().__init__()
-        self.there = Generator(width, blocks)
-        self.back = Generator(width, blocks)
+        self.there = Generator(width, blocks, sharp=sharp)
+        self.back = Generator(width, blocks, sharp=sharp)

@@ -13,7 +13,13 @@ from course_lib.exercises.lesson_2 import (
     output_side,
     variety,
 )
-from course_lib.exercises.lesson_3 import discriminator_step, generator_step, moving_average, walk
+from course_lib.exercises.lesson_3 import (
+    diagnosis,
+    discriminator_step,
+    generator_step,
+    moving_average,
+    walk,
+)
 from course_lib.exercises.lesson_4 import matching_loss, misfit, retrieve
 from course_lib.exercises.lesson_5 import (
     add_noise,

@@ -1,4 +1,4 @@
-"""Lesson 3's exercises: the two steps of the training, the average, a walk through the noise."""
+"""Lesson 3's exercises: both steps of the training, four patients, the average, a walk."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_lib import failures
 from course_lib.exercises.frame import call, checker, kind, number, require, run
 
 RATE = 0.5  # of the optimisers below
@@ -273,6 +274,77 @@ def _has_learnt_to_forge(after: Tensor, before: Tensor, noise: Tensor, optimiser
 
 
 @checker("3.3")
+def diagnosis(answers: Any) -> str:
+    """`{"A": "healthy", …}`: what each of `failures.patients()` suffers from."""
+    require(
+        isinstance(answers, dict),
+        f"Give a dict from letter to diagnosis, such as {{'A': 'healthy'}}, not {kind(answers)}.",
+    )
+    records = failures.patients()
+    for letter in records:
+        require(letter in answers, f"Patient {letter} is still waiting for a diagnosis.")
+        said = answers[letter]
+        require(
+            said in failures.CASES,
+            f"{letter}: {said!r} is not in the book. Known: {', '.join(failures.CASES)}.",
+        )
+    for letter, record in records.items():
+        truth, said = failures.PATIENTS[letter], answers[letter]
+        seen = {name: _last(record.curves[name]) for name in record.curves}
+        low, high = _range(record.curves["loss_G"])
+        words = _MISTAKEN.get((truth, said), "").format(**_spoken(seen), low=low, high=high)
+        require(truth == said, f"{letter}, {said}? {words}")
+    return "All four. The collapse had the calmest losses: they did not give it away."
+
+
+# (what it is, what was said) → what speaks against it
+_MISTAKEN = {
+    ("healthy", "mode collapse"): "Its fakes vary {variety} as much as faces do.",
+    ("healthy", "D wins"): "D believes {real} in faces and {fake} in fakes: ahead, no more.",
+    ("healthy", "oscillation"): "G's loss wavers, but in the second half from {low:.1f} to "
+    "{high:.1f} only: single batches differ.",
+    ("mode collapse", "healthy"): "Losses and beliefs are calm, but its fakes vary only {variety} "
+    "as much as faces do: it paints nearly one picture.",
+    ("mode collapse", "D wins"): "D believes {real} in faces and {fake} in fakes: a coin, and no "
+    "winner. Look further to the right.",
+    ("mode collapse", "oscillation"): "Its losses hardly move: G's goes from {low:.2f} to "
+    "{high:.2f} in the second half. Look further to the right.",
+    ("D wins", "healthy"): "Level curves, but level at what? D believes {real} in faces and {fake} "
+    "in fakes.",
+    ("D wins", "mode collapse"): "The variety is low, but it was so from the first step: G never "
+    "began. D believes {real} in faces and {fake} in fakes.",
+    ("D wins", "oscillation"): "Nothing swings after the start: G's loss goes from {low:.2f} to "
+    "{high:.2f} in the second half.",
+    ("oscillation", "healthy"): "G's loss goes from {low:.1f} to {high:.1f} in the second half.",
+    ("oscillation", "mode collapse"): "A collapse can be calm, this is not: G's loss goes from "
+    "{low:.1f} to {high:.1f} in the second half.",
+    ("oscillation", "D wins"): "D is ahead, but G is not starved: its gradient is {gradient:.0f} "
+    "long, where a healthy one's is about 1. It is pushed too hard, now here, now there.",
+}
+
+
+def _last(values: list[float]) -> float:
+    """The mean of a curve's last tenth."""
+    end = values[-max(1, len(values) // 10) :]
+    return sum(end) / len(end)
+
+
+def _range(values: list[float]) -> tuple[float, float]:
+    """The lowest and the highest point of a curve's second half."""
+    half = values[len(values) // 2 :]
+    return min(half), max(half)
+
+
+def _spoken(seen: dict[str, float]) -> dict[str, Any]:
+    return {
+        "variety": f"{seen['variety']:.0%}",
+        "gradient": seen["gradient"],
+        "real": f"{seen['D(x)']:.2f}",
+        "fake": f"{seen['D(G(z))']:.2f}",
+    }
+
+
+@checker("3.4")
 def moving_average(update: Callable) -> str:
     """`update(average, weights, decay)`: one step of an exponential moving average of tensors."""
     average, weights = torch.randn(3, 4), torch.randn(3, 4)
@@ -353,7 +425,7 @@ def _half_life(update: Callable) -> int:
     return steps
 
 
-@checker("3.4")
+@checker("3.5")
 def walk(path: Callable) -> str:
     """`walk(start, end, steps)`: noises on the way from one to the other, none too short."""
     start, end = torch.randn(2, 100)

@@ -38,4 +38,5 @@ from course_lib.plots.figures import (
 from course_lib.plots.flows import show_roads, show_way
 from course_lib.plots.networks import show_networks, show_stamps
 from course_lib.plots.planes import show_planes
+from course_lib.plots.trainings import show_trainings
 from course_lib.plots.words import show_confusion, show_pairs, show_thoughts

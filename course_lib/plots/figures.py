@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import Markdown, display
+from matplotlib.ticker import LogLocator
 
 from course_lib.errors import CourseError
 from course_lib.pixels import image_grid, to_uint8
@@ -277,6 +278,10 @@ def show_runs(
             axes.add_patch(plt.Rectangle((-0.01, 0.06), 0.02, 0.04, color="white", **at))
             for y in (0.06, 0.1):  # the break: two slanted strokes with nothing between
                 axes.scatter(0, y, s=90, c="#555555", marker=[(-1, -0.5), (1, 0.5)], lw=1.2, **at)
+        else:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
     axes.set(title=title, ylabel=ylabel, xlim=(-0.5, len(labels) - 0.5))
     axes.set_xticks(range(len(labels)), labels)
     axes.grid(axis="x", visible=False)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from course_lib.errors import CourseError
-from course_lib.pixels import image_grid, in_few_colours
+from course_lib.pixels import animated_png, image_grid, in_few_colours
 from course_lib.widgets.canvas import SCALE, write
 from course_lib.widgets.still import WithStill, encode
 
@@ -23,8 +23,9 @@ class Scrubber(WithStill):
 
     moments: uint8 images (n, S, S, 3), one array a moment, n at least 1. labels: what to write
     above each. columns: faces in a row, or fewer if a moment has fewer. Where no kernel runs, a
-    strip of `rows` moments stands in its place. name: of what the slider moves. start: the moment
-    that is shown first; the last, if None. says: a line below the picture.
+    strip of `rows` moments stands in its place; or, if `moving`, one row of faces in which these
+    moments follow each other, the last one first. name: of what the slider moves. start: the
+    moment that is shown first; the last, if None. says: a line below the picture.
     """
 
     words = "A film of the training: run this cell in JupyterLab or Colab."
@@ -39,12 +40,13 @@ class Scrubber(WithStill):
         name: str = "moment",
         start: int | None = None,
         says: str = "",
+        moving: bool = False,
     ):
         if len(moments) != len(labels) or not len(moments):
             raise CourseError(f"{len(labels)} labels for {len(moments)} moments; give one each")
         self._moments, self._labels = list(moments), list(labels)
         self._columns = min(columns, *map(len, moments))
-        self._rows = min(rows, len(moments))
+        self._rows, self._moving = min(rows, len(moments)), moving
         self._frames = [
             encode(Image.fromarray(image_grid(moment, self._columns, gap=0))) for moment in moments
         ]
@@ -82,21 +84,42 @@ class Scrubber(WithStill):
         step = height + 4
         picture = Image.new("RGB", (margin + width, self._rows * step), "white")
         draw = ImageDraw.Draw(picture)
-        chosen = np.linspace(0, len(self._moments) - 1, self._rows).round().astype(int)
-        for row, moment in enumerate(chosen):
+        for row, moment in enumerate(self._chosen()):
             faces = image_grid(self._moments[moment][: self._columns], self._columns, gap=0)
             faces = Image.fromarray(faces).resize((width, height), Image.Resampling.NEAREST)
             picture.paste(faces, (margin, row * step))
             write(draw, (0, row * step + height / 2), self._labels[moment], size=13)
         return picture
 
+    def _chosen(self) -> np.ndarray:
+        return np.linspace(0, len(self._moments) - 1, self._rows).round().astype(int)
+
     def still(self) -> bytes:
-        """The strip as a PNG of 256 colours: notebooks should stay small."""
+        """The strip as a PNG of 256 colours: notebooks should stay small. Or the animation."""
+        if self._moving:
+            chosen = self._chosen()
+            frames = [self._frame(moment) for moment in (chosen[-1], *chosen)]
+            return animated_png(frames, seconds=0.6, first=2.0)
         return encode(in_few_colours(self.strip()), optimize=True)
+
+    def _frame(self, moment: int) -> np.ndarray:
+        """The first row of faces of one moment, twice as large, under its label."""
+        faces = self._moments[moment][: self._columns].repeat(2, axis=1).repeat(2, axis=2)
+        row = Image.fromarray(image_grid(faces, self._columns, gap=4))
+        frame = Image.new("RGB", (row.width, row.height + 28), "white")
+        frame.paste(row, (0, 28))
+        write(ImageDraw.Draw(frame), (4, 14), self._labels[moment], size=9)
+        return np.asarray(frame)
 
 
 def film(
-    snapshots: Sequence, batch_size: int, *, columns: int = 8, rows: int = 6, says: str = ""
+    snapshots: Sequence,
+    batch_size: int,
+    *,
+    columns: int = 8,
+    rows: int = 6,
+    says: str = "",
+    moving: bool = False,
 ) -> Scrubber:
     """A `Scrubber` through the snapshots of a `training.History` or of `pretrained.film`.
 
@@ -115,4 +138,5 @@ def film(
         columns=columns,
         rows=rows,
         says=says,
+        moving=moving,
     )

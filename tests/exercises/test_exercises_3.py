@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from course_lib import exercises as check
+from course_lib import failures
 
 entropy = nn.functional.binary_cross_entropy
 
@@ -207,6 +208,41 @@ def test_a_step_without_return_is_examined_and_not_waiting():
 
     assert "now return the loss" in check.generator_step(forgetful).message
     assert check.generator_step(lambda *_: ...).passed is None
+
+
+@pytest.mark.parametrize(
+    ("truth", "said", "message"),
+    [
+        ("healthy", "mode collapse", "as much as faces do."),
+        ("healthy", "D wins", "ahead, no more"),
+        ("healthy", "oscillation", "single batches differ"),
+        ("mode collapse", "healthy", "it paints nearly one picture"),
+        ("mode collapse", "D wins", "a coin, and no winner"),
+        ("mode collapse", "oscillation", "Its losses hardly move"),
+        ("D wins", "healthy", "level at what? D believes 1.00 in faces and 0.00 in fakes"),
+        ("D wins", "mode collapse", "from the first step"),
+        ("D wins", "oscillation", "Nothing swings after the start"),
+        ("oscillation", "healthy", "G's loss goes from"),
+        ("oscillation", "mode collapse", "A collapse can be calm, this is not"),
+        ("oscillation", "D wins", "G is not starved"),
+    ],
+)
+def test_diagnosis(truth, said, message):
+    (letter,) = (one for one, name in failures.PATIENTS.items() if name == truth)
+    verdict = check.diagnosis({**failures.PATIENTS, letter: said})
+    assert verdict.passed is False
+    assert verdict.message.startswith(f"{letter}, {said}? ")
+    assert message in verdict.message
+    assert "{" not in verdict.message
+
+
+def test_a_diagnosis_has_four_names_from_the_book():
+    assert check.diagnosis(dict(failures.PATIENTS)).passed
+    assert check.diagnosis(...).passed is None
+    assert "Give a dict" in check.diagnosis(["healthy"]).message
+    assert "Patient B is still waiting" in check.diagnosis({"A": "healthy"}).message
+    unknown = check.diagnosis({**failures.PATIENTS, "C": "a cold"})
+    assert "C: 'a cold' is not in the book" in unknown.message
 
 
 def in_place_silently(average, weights, decay):
