@@ -209,11 +209,17 @@ def test_a_lesson_that_the_readme_lacks_is_an_error(course, tmp_path):
     [
         ("**Time**: 45 minutes to read and play, 40 for the exercises; 30 seconds", (45, 40)),
         ("**Time** about 50 minutes to read and 30 for the\nexercises; a minute", (50, 30)),
+        ("**Time** two sittings: 50 minutes and\n60, of which 45 for the exercises. Ten", (65, 45)),
         ("**Time** about 45 minutes to read; 40 seconds.\n\n20 for the exercises", (45, 0)),
     ],
 )
 def test_minutes_are_read_from_the_header(line, taken):
     assert site.minutes(f"# 1 · Title\n\n{line}") == taken
+
+
+def test_a_header_without_minutes_is_an_error():
+    with pytest.raises(SystemExit, match="No minutes to read in '# 1 · Title'"):
+        site.minutes("# 1 · Title\n\n**Time** an hour")
 
 
 def test_readme_takes_its_minutes_from_the_lessons():

@@ -188,13 +188,20 @@ def highlight(code: str, language: str) -> str:
 
 
 def minutes(header: str) -> Minutes:
-    """Read from the line **Time** of a lesson's first cell."""
+    """Read from the line **Time** of a lesson's first cell.
+
+    It says "45 minutes to read and 40 for the exercises", or, of a longer lesson, "two sittings: 55
+    minutes and 50, of which 50 for the exercises".
+    """
     line = re.search(r"\*\*Time\*\*:?\s(.*(?:\n(?!\n).*)*)", header)
-    reading = line and re.search(r"(\d+) minutes to read", line[1])
-    if not reading:
-        raise SystemExit("The lesson's first cell has no **Time** … minutes to read.")
-    exercises = re.search(r"(\d+) for the\s+exercises", line[1])
-    return Minutes(int(reading[1]), int(exercises[1]) if exercises else 0)
+    text = " ".join(line[1].split()) if line else ""
+    exercises = re.search(r"(\d+) for the exercises", text)
+    practice = int(exercises[1]) if exercises else 0
+    if reading := re.search(r"(\d+) minutes to read", text):
+        return Minutes(int(reading[1]), practice)
+    if sittings := re.search(r"sittings: (.+?), of which", text):
+        return Minutes(sum(map(int, re.findall(r"\d+", sittings[1]))) - practice, practice)
+    raise SystemExit(f"No minutes to read in {header.splitlines()[0]!r}; see tools.site.minutes.")
 
 
 def cells_html(notebook: nbformat.NotebookNode, render: Renderer, stem: str) -> Iterator[str]:
