@@ -51,6 +51,7 @@ ARMS: dict[str, dcgan.Recipe | None] = {
     "batch-128": replace(OURS, batch_size=128),
     "momentum": replace(OURS, betas=(0.5, 0.999)),
     "no-average": replace(OURS, average=0),
+    "no-leak": replace(OURS, leak=0.0),  # ReLU in D
     # two changes
     "penalty-0.5-batch-64": replace(OURS, penalty=0.5, batch_size=64),
     "penalty-0.5-shift": replace(OURS, penalty=0.5, shift=0.125),

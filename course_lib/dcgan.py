@@ -349,6 +349,7 @@ class Recipe:
     flip: bool = False
     shift: float = 0.0  # of `augment`
     cutout: float = 0.0
+    leak: float = 0.2  # of D's LeakyReLU
     decay_from: float = 1.0  # from this part of the training on, the rates fall to 0
 
 
@@ -395,6 +396,7 @@ def networks(
         image_size=image_size,
         normalization=recipe.normalization,
         sigmoid=recipe.loss == "tutorial",
+        leak=recipe.leak,
     ).apply(initialise_weights)
     return G, D
 

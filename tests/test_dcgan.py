@@ -1,6 +1,7 @@
 """The two networks are the article's, at any width, at 32, 64 and 128 pixels."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -220,6 +221,13 @@ def test_leak_is_the_slope_below_zero(leak):
     layers = [m for m in dcgan.Discriminator(4, leak=leak).main if isinstance(m, nn.LeakyReLU)]
     assert len(layers) == 4
     torch.testing.assert_close(layers[0](torch.tensor([-1.0, 2.0])), torch.tensor([-leak, 2.0]))
+
+
+def test_a_recipe_decides_how_leaky_the_discriminator_is():
+    for leak in (0.0, 0.2):
+        _, D = dcgan.networks(replace(dcgan.R1, leak=leak), 8, 64, 0)
+        slopes = {layer.negative_slope for layer in D.modules() if isinstance(layer, nn.LeakyReLU)}
+        assert slopes == {leak}
 
 
 def test_first_biases_are_zero():
