@@ -75,7 +75,7 @@ def lesson_2() -> list:
     return [
         new_markdown_cell(header(2, "about 25 minutes to read; a minute to run")),
         new_code_cell("show()", outputs=[figure(), figure()]),
-        new_markdown_cell("## Its end\n\n[before](01_one.ipynb)\n\n## Its end"),
+        new_markdown_cell("## Its end\n\n[before](01_one.ipynb)\n\n# Second sitting\n\n## Its end"),
     ]
 
 
@@ -169,7 +169,8 @@ def test_table_of_contents_has_the_parts_in_order(pages):
         ("From-4%C3%974-to-8%C3%978%3A-is-it%3F", "From 4×4 to 8×8: is it?"),
         ("Inside", "Inside"),
     ]
-    assert pages["02_two.html"].ids[-2:] == ["Its-end", "Its-end~2"]
+    assert pages["02_two.html"].ids[-3:] == ["Its-end", "Second-sitting", "Its-end~2"]
+    assert '<li class="sitting"><a href="#Second-sitting">' in pages["02_two.html"].html
 
 
 def test_a_figure_is_described_by_the_line_under_it(pages):

@@ -268,10 +268,10 @@ def caption_of(following: Sequence[nbformat.NotebookNode], render: Renderer) -> 
 
 
 def contents(headings: Sequence[Heading]) -> list[tuple[Heading, list[Heading]]]:
-    """The page's parts, and the parts in them, for its table of contents."""
+    """The page's parts, and the parts in them; its title, the first heading, is none of them."""
     parts: list[tuple[Heading, list[Heading]]] = []
-    for heading in headings:
-        if heading.level == 2 or (heading.level == 3 and not parts):
+    for heading in headings[1:]:
+        if heading.level <= 2 or not parts:
             parts.append((heading, []))
         elif heading.level == 3:
             parts[-1][1].append(heading)

@@ -52,7 +52,7 @@ def test_contents_lead_and_solutions_open(page, pages, lesson):
     page.goto(pages[lesson])
     last = page.locator(".contents a").last
     last.click()
-    heading = page.locator("h2[id]").last
+    heading = page.locator(".prose :is(h1, h2, h3)[id]").last
     page.wait_for_function("window.scrollY > 1000")
     assert heading.text_content().startswith(last.text_content())
 

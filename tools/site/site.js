@@ -44,7 +44,7 @@
       links.set(decodeURIComponent(link.hash.slice(1)), link);
       link.addEventListener("click", () => { if (!wide.matches) box.open = false; });
     }
-    const headings = [...document.querySelectorAll("h2[id], h3[id]")];
+    const headings = [...document.querySelectorAll(".prose :is(h1, h2, h3)[id]")];
     const mark = () => {
       const passed = headings.filter((heading) => heading.getBoundingClientRect().top < 120);
       const here = passed.length ? links.get(passed.at(-1).id) : null;
