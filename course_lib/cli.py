@@ -29,11 +29,17 @@ import typer
 import course_lib
 from course_lib.errors import CourseError
 from course_lib.files import digest
+from course_lib.teaching import commands
 
 if TYPE_CHECKING:
     from course_lib.training import History, Preset, Training
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",  # flows each paragraph into the terminal's width
+)
 
 REPORT_EVERY = 20.0  # seconds between two lines, where there is no terminal for a progress bar
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C has ended
@@ -62,10 +68,16 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="And nothing else.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version, and end."
+        ),
     ] = False,
 ) -> None:
-    """The AI painting course from a terminal."""
+    """The AI painting course from a terminal: paint and train, as the lessons do.
+
+    `course paint "blue hair, cat ears"` is a good start; `course COMMAND --help` explains one.
+    """
 
 
 SHORT = {"diffusion": "latent_diffusion"}  # a shorter name of a room
@@ -469,6 +481,8 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, usual)
 
+
+commands.add(app, _told_not_traced)
 
 if __name__ == "__main__":
     app()

@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, points: Tensor) -> Tensor:
-        return self.main(points).squeeze(1)
+        return self.main(points).squeeze(-1)
 
 
 # ---------------------------------------------------------------- what each player wants
@@ -242,6 +242,12 @@ class ToyGAN:
     def sample_fake(self, n: int) -> Tensor:
         """n fresh forgeries (n, 2); gradients flow through them into G."""
         return self.generator(torch.randn(n, NOISE_SIZE, generator=self.rng))
+
+    @torch.no_grad()
+    def clouds(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """n real points and n forgeries (n, 2) by another chance than the game's own."""
+        real = self.target(n, rng)
+        return real, self.generator(torch.randn(n, NOISE_SIZE, generator=rng))
 
     def step_discriminator(self) -> float:
         """D's turn: lower its loss on a batch of real points and a batch of forgeries.
@@ -406,23 +412,109 @@ def fresh_appraiser(gan: ToyGAN, steps: int = 500, seed: int = 3) -> float:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         judge = Discriminator()
+    _study(judge, gan, steps, seed)
+    return accuracy(gan, judge)
+
+
+def _study(judge: nn.Module, gan: ToyGAN, steps: int, seed: int) -> None:
+    """Teach `judge` to tell gan's forgeries, which stay as good as they are, from real points."""
     rng = torch.Generator().manual_seed(seed)
     optimiser = OPTIMISERS["Adam"](judge.parameters(), 3e-3)
     for _ in range(steps):
-        with torch.no_grad():
-            fake = gan.generator(torch.randn(256, NOISE_SIZE, generator=rng))
-        loss = F.softplus(-judge(gan.target(256, rng))).mean() + F.softplus(judge(fake)).mean()
+        real, fake = gan.clouds(256, rng)
+        loss = F.softplus(-judge(real)).mean() + F.softplus(judge(fake)).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return accuracy(gan, judge)
 
 
 def _clouds(gan: ToyGAN, n: int, seed: int) -> tuple[Tensor, Tensor]:
     """n fresh real points and n fresh forgeries, (n, 2) each; the game's own chance stays."""
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        return gan.target(n, rng), gan.generator(torch.randn(n, NOISE_SIZE, generator=rng))
+    return gan.clouds(n, torch.Generator().manual_seed(seed))
+
+
+# ---------------------------------------------------------------- many games at once
+
+
+class Games(ToyGAN):
+    """The same game from several starts, played at once: hardly more work than a single one.
+
+    One game is a lottery; what several have in common is a property of the rules. The players'
+    first weights are those of `ToyGAN(seed=0)`, `ToyGAN(seed=1)`, …; the points differ.
+    """
+
+    def __init__(self, target="ring", *, games: int = 16, **rules):
+        super().__init__(target, **rules)
+        self.single = [ToyGAN(target, seed=seed, **rules) for seed in range(games)]
+        self.generator.main = _stack([game.generator.main for game in self.single])
+        self.discriminator.main = _stack([game.discriminator.main for game in self.single])
+        rates = {"lr_d": rules.get("lr_d"), "lr_g": rules.get("lr_g")}
+        self.configure(optimiser=rules.get("optimiser", "Adam"), **rates)  # of the new weights
+
+    def sample_real(self, n: int) -> Tensor:
+        """n fresh real points for each game (games, n, 2)."""
+        return self.target(n * len(self.single), self.rng).view(-1, n, 2)
+
+    def sample_fake(self, n: int) -> Tensor:
+        """n fresh forgeries of each game (games, n, 2)."""
+        return self.generator(torch.randn(len(self.single), n, NOISE_SIZE, generator=self.rng))
+
+    @torch.no_grad()
+    def clouds(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """n real points and n forgeries of each game, (games, n, 2) each, by another chance."""
+        games = len(self.single)
+        real = self.target(n * games, rng).view(games, n, 2)
+        return real, self.generator(torch.randn(games, n, NOISE_SIZE, generator=rng))
+
+    def each(self) -> list[ToyGAN]:
+        """The games as they stand, one by one, to be looked at and measured."""
+        _unstack(self.generator.main, [game.generator.main for game in self.single])
+        _unstack(self.discriminator.main, [game.discriminator.main for game in self.single])
+        return self.single
+
+    @settings.one_thread()
+    def fresh_appraisers(self, steps: int = 500, seed: int = 3) -> list[float]:
+        """Accuracy of a new appraiser for each game; see `fresh_appraiser`."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            judges = [Discriminator() for _ in self.single]
+        together = Discriminator()
+        together.main = _stack([judge.main for judge in judges])
+        _study(together, self, steps, seed)
+        _unstack(together.main, [judge.main for judge in judges])
+        return [accuracy(game, judge) for game, judge in zip(self.each(), judges, strict=True)]
+
+
+class _Stacked(nn.Module):
+    """The same linear layer of several games, as one: (games, n, inputs) -> (games, n, outputs)."""
+
+    def __init__(self, layers: tuple[nn.Linear, ...]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+        for parameter in self.parameters():  # a game's loss is the mean over *its* points
+            parameter.register_hook(lambda gradient: gradient * len(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+def _stack(networks: list[nn.Sequential]) -> nn.Sequential:
+    """Networks of the same layers as one that computes them all."""
+    layers = zip(*networks, strict=True)
+    return nn.Sequential(
+        *(_Stacked(same) if isinstance(same[0], nn.Linear) else same[0] for same in layers)
+    )
+
+
+@torch.no_grad()
+def _unstack(together: nn.Sequential, networks: list[nn.Sequential]) -> None:
+    """Copy the weights of `_stack(networks)` back into the networks."""
+    for i, network in enumerate(networks):
+        for own, stacked in zip(network, together, strict=True):
+            if isinstance(own, nn.Linear):
+                own.weight.copy_(stacked.weight[i].T)
+                own.bias.copy_(stacked.bias[i, 0])
 
 
 def _known(what: str, name: str, table: dict) -> str:

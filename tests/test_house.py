@@ -16,6 +16,7 @@ ROOT = Path(course_lib.__file__).parent
 # floor (a later lesson builds on earlier ones), and itself.
 FLOORS = [
     ("cli",),
+    ("teaching",),
     ("exercises", "widgets"),
     (
         *("toy", "dcgan", "failures", "text", "conditional_gan", "latent_diffusion"),

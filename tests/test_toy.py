@@ -360,3 +360,47 @@ def test_planes_say_how_many_forgeries_are_not_on_them(monkeypatch):
     (text,) = shown[0].axes[0].texts
     assert text.get_text() == "4 of 200 lie outside this square"
     plt.close("all")
+
+
+# Many games at once
+
+
+@pytest.mark.parametrize("rules", [{"lr_g": 2e-3}, {"optimiser": "SGD", "lr_d": 0.2}])
+def test_games_at_once_are_the_same_as_one_by_one(rules):
+    """With the same points and noise, each of the games at once goes as it goes alone."""
+    together = toy.Games("three blobs", games=3, **rules)
+    drawn = [toy.ToyGAN("three blobs", seed=9).sample_real(128) for _ in range(20)]
+    noise = [torch.randn(128, 2, generator=rng(i)) for i in range(20)]
+    together.sample_real = lambda n: drawn[together.rounds].expand(3, -1, -1)
+    together.sample_fake = lambda n: together.generator(
+        noise[together.rounds].expand(3, -1, -1).contiguous()
+    )
+    together.step(20)
+    for seed, game in enumerate(together.each()):
+        alone = toy.ToyGAN("three blobs", seed=seed, **rules)
+        alone.sample_real = lambda n, alone=alone: drawn[alone.rounds]
+        alone.sample_fake = lambda n, alone=alone: alone.generator(noise[alone.rounds])
+        alone.step(20)
+        for player in ("generator", "discriminator"):
+            pairs = zip(
+                weights(getattr(alone, player)), weights(getattr(game, player)), strict=True
+            )
+            assert all(torch.allclose(own, copy, atol=1e-4) for own, copy in pairs)
+
+
+def test_games_at_once_differ_and_are_given_fresh_points_each():
+    games = toy.Games("ring", games=3)
+    real, fake = games.sample_real(50), games.sample_fake(50)
+    assert real.shape == fake.shape == (3, 50, 2)
+    assert not torch.equal(real[0], real[1])
+    assert not torch.allclose(fake[0], fake[1])
+
+
+def test_fresh_appraisers_see_through_beginners_and_not_through_the_perfect():
+    games = toy.Games("ring", games=2)
+    assert all(accuracy > 0.95 for accuracy in games.fresh_appraisers(steps=150))
+    perfect = toy.Games(lambda n, rng: 0.1 * torch.randn(n, 2, generator=rng), games=2)
+    perfect.generator.forward = lambda noise: 0.1 * noise
+    for game in perfect.single:
+        game.generator.forward = lambda noise: 0.1 * noise
+    assert all(0.45 < accuracy < 0.55 for accuracy in perfect.fresh_appraisers(steps=50))

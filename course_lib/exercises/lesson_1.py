@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib import settings as course
 from course_lib import toy
@@ -14,79 +14,21 @@ from course_lib.exercises.frame import call, checker, kind, require
 SETTINGS = {"loss", "optimiser", "lr_d", "lr_g", "steps_d", "steps_g"}
 
 
-class _Stacked(nn.Module):
-    """The same linear layer of several games, as one: (games, n, inputs) -> (games, n, outputs)."""
-
-    def __init__(self, layers: tuple[nn.Linear, ...]):
-        super().__init__()
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
-        for parameter in self.parameters():  # a game's loss is the mean over *its* points
-            parameter.register_hook(lambda gradient: gradient * len(layers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
-class _Games(toy.ToyGAN):
-    """`games` games of three blobs, played at once: no more work for Python than a single one.
-
-    One game is a lottery: a learning rate a hair larger, and another one collapses. The mean over
-    many is a property of the settings.
-    """
-
-    def __init__(self, games: int, **settings: Any):
-        super().__init__("three blobs", **settings)
-        self.single = [toy.ToyGAN("three blobs", seed=seed, **settings) for seed in range(games)]
-        self.generator.main = _stack([game.generator.main for game in self.single])
-        self.discriminator.main = _stack([game.discriminator.main for game in self.single])
-        rates = [o.param_groups[0]["lr"] for o in (self.optimiser_d, self.optimiser_g)]
-        optimiser = settings.get("optimiser", "Adam")
-        self.configure(optimiser=optimiser, lr_d=rates[0], lr_g=rates[1])
-        self.discriminator.forward = lambda points: self.discriminator.main(points).squeeze(-1)
-
-    def sample_real(self, n: int) -> Tensor:
-        return self.target(n * len(self.single), self.rng).view(-1, n, 2)
-
-    def sample_fake(self, n: int) -> Tensor:
-        shape = (len(self.single), n, toy.NOISE_SIZE)
-        return self.generator(torch.randn(shape, generator=self.rng))
-
-    @torch.no_grad()
-    def measure(self) -> Tensor:
-        """Coverage, quality and D's accuracy of every game (games, 3), as the lesson has them."""
-        rows = []
-        for i, game in enumerate(self.single):
-            for own, stacked in (
-                (game.generator.main, self.generator.main),
-                (game.discriminator.main, self.discriminator.main),
-            ):
-                for layer, layers in zip(own, stacked, strict=True):
-                    if isinstance(layer, nn.Linear):
-                        layer.weight.copy_(layers.weight[i].T)
-                        layer.bias.copy_(layers.bias[i, 0])
-            measured = toy.measure(game, n=500)
-            rows.append([measured.coverage, measured.quality, toy.accuracy(game, n=1000)])
-        return torch.tensor(rows)
-
-
-def _stack(networks: list[nn.Sequential]) -> nn.Sequential:
-    layers = zip(*networks, strict=True)
-    return nn.Sequential(
-        *(_Stacked(same) if isinstance(same[0], nn.Linear) else same[0] for same in layers)
-    )
-
-
 @course.one_thread()
 def _play(settings: dict, games: int, looks: tuple[int, ...]) -> Tensor:
     """Coverage, quality and D's accuracy, (looks, games, 3), after so many rounds each."""
     strange = set(settings) - SETTINGS
     require(not strange, f"These are no settings of this game: {', '.join(sorted(strange))}.")
-    played, found = _Games(games, **settings), []
+    played, found = toy.Games("three blobs", games=games, **settings), []
     for look in looks:
         played.step(look - played.rounds)
-        found.append(played.measure())
-    return torch.stack(found)
+        found.append([_seen(game) for game in played.each()])
+    return torch.tensor(found)
+
+
+def _seen(game: toy.ToyGAN) -> tuple[float, float, float]:
+    measured = toy.measure(game, n=500)
+    return measured.coverage, measured.quality, toy.accuracy(game, n=1000)
 
 
 @checker("1.1")

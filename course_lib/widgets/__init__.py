@@ -8,6 +8,7 @@ from course_lib.widgets.canvas import draw_game
 from course_lib.widgets.duel import Duel
 from course_lib.widgets.easel import Easel
 from course_lib.widgets.playground import Playground
+from course_lib.widgets.replay import replay
 from course_lib.widgets.scrubber import Scrubber, film
 from course_lib.widgets.sketchpad import Sketchpad
 from course_lib.widgets.verdicts import VerdictSheet
@@ -21,4 +22,5 @@ __all__ = [
     "VerdictSheet",
     "draw_game",
     "film",
+    "replay",
 ]

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from course_lib import exercises as check
-from course_lib import toy
 from course_lib.exercises import lesson_1
 
 
@@ -162,29 +161,6 @@ def test_wrong_settings_are_told_why(checker, answers, says):
 def test_sensible_settings_pass_wherever_they_lie(checker, answers):
     verdict = checker(*answers)
     assert verdict.passed, verdict
-
-
-def test_games_at_once_are_the_lessons_own_game(monkeypatch):
-    """With the same points and noise, each of the games at once goes as it goes alone."""
-    together = lesson_1._Games(3, lr_g=2e-3)
-    drawn = [toy.ToyGAN("three blobs", seed=9).sample_real(128) for _ in range(20)]
-    noise = [torch.randn(128, 2, generator=torch.Generator().manual_seed(i)) for i in range(20)]
-    together.sample_real = lambda n: drawn[together.rounds].expand(3, -1, -1)
-    together.sample_fake = lambda n: together.generator(
-        noise[together.rounds].expand(3, -1, -1).contiguous()
-    )
-    together.step(20)
-    measured = together.measure()
-    for seed in range(3):
-        alone = toy.ToyGAN("three blobs", seed=seed, lr_g=2e-3)
-        alone.sample_real = lambda n, alone=alone: drawn[alone.rounds]
-        alone.sample_fake = lambda n, alone=alone: alone.generator(noise[alone.rounds])
-        alone.step(20)
-        for own, copy in zip(
-            alone.generator.parameters(), together.single[seed].generator.parameters(), strict=True
-        ):
-            assert torch.allclose(own, copy, atol=1e-4)
-        assert measured[seed, 2].item() == pytest.approx(toy.accuracy(alone, n=1000), abs=0.01)
 
 
 def test_a_cure_that_learns_nothing(monkeypatch):
