@@ -211,6 +211,7 @@ def test_a_lesson_that_the_readme_lacks_is_an_error(course, tmp_path):
         ("**Time**: 45 minutes to read and play, 40 for the exercises; 30 seconds", (45, 40)),
         ("**Time** about 50 minutes to read and 30 for the\nexercises; a minute", (50, 30)),
         ("**Time** two sittings: 50 minutes and\n60, of which 45 for the exercises. Ten", (65, 45)),
+        ("**Time**: about 50 minutes to read, and 34 for the four exercises (8, 26)", (50, 34)),
         ("**Time** about 45 minutes to read; 40 seconds.\n\n20 for the exercises", (45, 0)),
     ],
 )

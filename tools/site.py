@@ -195,7 +195,7 @@ def minutes(header: str) -> Minutes:
     """
     line = re.search(r"\*\*Time\*\*:?\s(.*(?:\n(?!\n).*)*)", header)
     text = " ".join(line[1].split()) if line else ""
-    exercises = re.search(r"(\d+) for the exercises", text)
+    exercises = re.search(r"(\d+) for (?:\w+ ){0,2}exercises", text)
     practice = int(exercises[1]) if exercises else 0
     if reading := re.search(r"(\d+) minutes to read", text):
         return Minutes(int(reading[1]), practice)
