@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser lint format notebooks colab clean
+.PHONY: help lab test test-browser lint format notebooks site colab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,11 +51,14 @@ format: $(READY) ## mend what ruff can mend
 notebooks: $(READY) ## run every lesson and store its outputs
 	$(STORED) $(BIN)/python -m tools.notebooks run
 
+site: $(READY) ## make a website of the lessons, in site/: it needs no kernel and no network
+	$(BIN)/python -m tools.site
+
 colab: $(READY) ## REPO=owner/name BRANCH=main: put this address into badges and setup cells
 	$(BIN)/python -m tools.notebooks stamp $(if $(REPO),--repository $(REPO)) $(if $(BRANCH),--branch $(BRANCH))
 
 clean: ## remove .venv and everything else that was made here
-	rm -rf .venv dist build .pytest_cache .ruff_cache
+	rm -rf .venv dist build site .pytest_cache .ruff_cache
 	find course_lib tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(READY): pyproject.toml constraints.txt
