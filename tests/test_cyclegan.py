@@ -98,6 +98,21 @@ def test_the_generator_adds_to_the_picture():
     assert torch.equal(G(images), (images + 1).clamp(-1, 1))
 
 
+def test_heaps_that_cannot_be_learnt_from_say_why():
+    known = faces.load("train")[:40]
+    none = known.filter(hair_color="aqua")[:0]
+    with pytest.raises(CourseError, match="no picture"):
+        cyclegan.Unpaired(known, none)
+    one_colour = faces.load("train").filter(hair_color="aqua")[:4]
+    with pytest.raises(CourseError, match="no face with purple hair among these 4: take more"):
+        cyclegan.of_domains(one_colour, cyclegan.AQUA_PURPLE)
+    odd = faces.render(2, seed=1, size=66)
+    with pytest.raises(CourseError, match="multiples of 4"):
+        cyclegan.Unpaired(odd, odd)
+    with pytest.raises(CourseError, match="width is 2; choose 4 or more"):
+        cyclegan.networks(2, 0)
+
+
 @pytest.mark.parametrize(("sharp", "pixels"), [(False, 22), (True, 24)])
 def test_how_large_a_patch_a_score_sees(sharp, pixels):
     D, images = cyclegan.Discriminator(4, sharp=sharp), torch.rand(1, 3, 64, 64, requires_grad=True)

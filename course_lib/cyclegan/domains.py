@@ -24,7 +24,8 @@ class Unpaired:
     """Pictures of two domains, with nothing that says which belongs to which; a `training.Data`.
 
     Each epoch shuffles both anew, so a picture meets another partner every time. Faces of any
-    source, as long as they have one size; CourseError where they have not.
+    source, as long as they have one size, a multiple of 4; CourseError where they have not, or
+    where there are none.
     """
 
     def __init__(self, first: faces.Faces, second: faces.Faces, seed: int = 0):
@@ -34,6 +35,13 @@ class Unpaired:
                 f"the first domain's pictures are {sizes[0][0]}×{sizes[0][1]}, the second's "
                 f"{sizes[1][0]}×{sizes[1][1]}: load both with the same size"
             )
+        if sizes[0][0] % 4 or sizes[0][1] % 4:
+            raise CourseError(
+                f"the pictures are {sizes[0][0]}×{sizes[0][1]}; the generators need sides that are "
+                "multiples of 4: load them with size=64"
+            )
+        if not (len(first) and len(second)):
+            raise CourseError("one of the two domains has no picture: give more faces, or others")
         self.first, self.second, self.seed = first, second, seed
         self.rows = [np.arange(len(some)) for some in (first, second)]
 
@@ -67,9 +75,15 @@ class Paired(Unpaired):
 def of_domains(data: faces.Faces, domains: Domains, seed: int = 0) -> Unpaired:
     """The faces of the course's own style with the one hair colour, and those with the other.
 
-    FacesError for faces of which nobody has said what is drawn.
+    FacesError for faces of which nobody has said what is drawn; CourseError if none has the colour.
     """
     first, second = (data.filter(**wanted(domains, colour)) for colour in domains)
+    for colour, some in zip(domains, (first, second), strict=True):
+        if not len(some):
+            raise CourseError(
+                f"no face with {colour.replace('+', ' or ')} hair among these {len(data):,}: "
+                "take more of them"
+            )
     return Unpaired(first, second, seed)
 
 

@@ -77,16 +77,16 @@ PRESETS = {
         domains=COLOURS_BLACK,
     ),
     "aqua-purple-paired": _kept(
-        "the bound: the same network, exact pairs",
+        "bound of aqua-purple: the same networks, exact pairs",
         "aqua-purple-paired",
         UNPAIRED,
         sharp=True,
         paired=True,
     ),
     "soft": _kept("aqua ↔ purple by kernels of 3 to the end", "soft", UNPAIRED),
-    "soft-paired": _kept("its bound", "soft-paired", UNPAIRED, paired=True),
+    "soft-paired": _kept("bound of soft", "soft-paired", UNPAIRED, paired=True),
     "black-blonde-paired": _kept(
-        "the other's bound", "black-blonde-paired", FAR_APART, paired=True
+        "bound of black-blonde", "black-blonde-paired", FAR_APART, paired=True
     ),
     "no-adversarial": _kept(
         "black to blonde without discriminators",
@@ -175,6 +175,8 @@ def build(
 
 def networks(width: int, seed: int, sharp: bool = False) -> tuple[Translators, nn.ModuleList]:
     """The generators and the two discriminators as a training with that seed begins."""
+    if width < 4:
+        raise CourseError(f"width is {width}; choose 4 or more feature maps, such as 24")
     torch.manual_seed(training.derive(seed, "weights"))
     translators = Translators(width, sharp=sharp)
     return translators, nn.ModuleList([Discriminator(width, sharp=sharp) for _ in range(2)])

@@ -23,14 +23,14 @@ def cycle_step(
     pools: tuple[Pool, Pool],
     adversarial: float = 1.0,
     cycle: float = 10.0,
-    identity: float = 2.0,
+    identity: float = 5.0,
     backward: Callable[[Tensor], None] = Tensor.backward,
 ) -> dict[str, Tensor]:
     """One step of both generators, then one of both discriminators (Zhu et al. 2017, section 3).
 
     batch: pictures of both domains, two times (B, 3, S, S) in [-1, 1]; picture i of one has nothing
     to do with picture i of the other. adversarial, cycle, identity: the weights of the losses of
-    the generators; one of weight 0 is not computed.
+    the generators.
     """
     a, b = batch
     fake_b, fake_a = there(a), back(b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -18,7 +19,7 @@ def cycle_loss(loss: Callable) -> str:
 
     there, back: functions of images; a, b: (B, 3, S, S) of the two domains; the answer: a number.
     """
-    a, b = torch.rand(3, 3, 8, 8) - 0.9, torch.rand(3, 3, 8, 8)
+    a, b = torch.rand(3, 3, 8, 8) - 0.9, torch.rand(3, 3, 8, 8) - 0.5
     answer = call(loss, _there, _back, a, b)
     require(
         isinstance(answer, Tensor) and answer.ndim == 0,
@@ -37,7 +38,7 @@ def _there(images: Tensor) -> Tensor:
 
 
 def _back(images: Tensor) -> Tensor:
-    return 1.2 * images - 0.4
+    return 1.2 * images - 0.3
 
 
 def _why_not_round(
@@ -82,6 +83,12 @@ def _why_not_round(
         not is_(round_a.mean() + round_b.mean()),
         "Without absolute values too bright here and too dark there cancel out: `.abs()`.",
     )
+    require(
+        not is_(round_a.mean().abs() + round_b.mean().abs())
+        and not is_((round_a + round_b).abs().mean()),
+        "Absolute value first, of every pixel of each way round, then the mean: otherwise too "
+        "bright and too dark cancel out.",
+    )
     require(False, f"{right:.4f} expected, {float(answer):.4f} found: mean |back(there(a)) - a|, …")
 
 
@@ -117,7 +124,7 @@ def patch(reach: Callable) -> str:
         )
         if answer != _reach(layers):
             _why_not_so_far(answer, layers)
-    return "24 pixels for ours, 70 for the paper's, on pictures of 256: each sees about a quarter"
+    return "24 of 64 pixels for ours, 70 of 256 for the paper's"
 
 
 _OURS = [(3, 1), (4, 2), (4, 2), (4, 1)]
@@ -136,10 +143,12 @@ def _why_not_so_far(answer: int, layers: list[tuple[int, int]]) -> None:
     product = 1
     for kernel, _ in layers:
         product *= kernel
-    after, step = 1, 1
+    after, step, backwards, one_before, before = 1, 1, 1, 1, 1
     for kernel, stride in layers:
         step *= stride
         after += (kernel - 1) * step
+        backwards = (backwards - 1) * stride + kernel
+        one_before, before = one_before + (kernel - 1) * before, stride
     require(
         answer != sum(kernel for kernel, _ in layers) or len(layers) == 1,
         f"{what} You add up the kernels. Neighbouring patches overlap, and a layer behind one of "
@@ -159,9 +168,19 @@ def _why_not_so_far(answer: int, layers: list[tuple[int, int]]) -> None:
         f"{what} You count a layer's own stride already. It moves the *next* layers apart.",
     )
     require(
+        answer != backwards,
+        f"{what} (r - 1) × stride + kernel is for going from the *last* layer to the first: "
+        "`reversed(layers)`. From the first on, keep the step between neighbours beside the side.",
+    )
+    require(
         answer != _reach(layers[::-1]),
         f"{what} You go through the layers from the last to the first, and let strides of later "
         "layers widen earlier ones.",
+    )
+    require(
+        answer != one_before,
+        f"{what} You count only the stride of the layer just before. All strides before it have "
+        "moved its inputs apart: multiply them.",
     )
     require(
         answer != _reach(layers) - 1,
@@ -178,18 +197,43 @@ def inside_and_outside(errors: Callable) -> str:
     inputs = torch.rand(2, 3, 8, 8) - 0.5
     targets = inputs.clone()
     targets[:, 1, 2:5, 1:7] += 0.4  # in one colour channel alone, and in few of the pixels
+    targets[:, 0, 6] += 6 / 127.5  # too little to count
+    targets[:, 2, 7] += 12 / 127.5  # enough, though the mean of the channels is 4
+    targets[:, :, 0, :4] += 12 / 127.5
     outputs = (targets + 0.1 * torch.rand(2, 3, 8, 8)).clone()
     outputs[:, :, :2] -= 0.3
-    answer = call(errors, outputs, inputs, targets)
+    answer = call(_expanded(errors), outputs, inputs, targets)
     require(
         isinstance(answer, tuple | list) and len(answer) == 2,
         f"Return two numbers, inside and outside, not {_form(answer)}.",
     )
     found = [float(one) for one in answer]
+    require(
+        not any(map(math.isnan, found)),
+        "Nothing is left of one of the two: your mask is empty, or full. 8 levels are 8 / 127.5 in "
+        "units of [-1, 1], and a difference may be negative: `.abs()`.",
+    )
     right = list(cyclegan.errors(outputs, inputs, targets))
     if not _alike(found, right):
         _why_not_these(found, right, outputs, inputs, targets)
     return "the mask comes from the exact pair, and each mean is over its own pixels"
+
+
+def _expanded(errors: Callable) -> Callable:
+    """The same function; a mask that does not fit gets a word of its own."""
+
+    def with_a_word(*images: Tensor) -> object:
+        try:
+            return errors(*images)
+        except IndexError as error:
+            require(
+                "mask" not in str(error),
+                "A mask of (B, 1, S, S) does not fit (B, 3, S, S) as an index: "
+                "`mask.expand_as(off)`.",
+            )
+            raise
+
+    return with_a_word
 
 
 def _alike(found: list[float], others: list[float]) -> bool:
@@ -242,6 +286,12 @@ def _why_not_these(
         not _alike(found, [float(moved[part].mean() * 127.5) for part in (mask, ~mask)]),
         "You measure how far the output is from the *input*: copying would be perfect.",
     )
+    _not_another_threshold(found, off, (inputs - targets).abs() * 127.5)
+    require(
+        not _alike(found, [right[0], float(moved[~mask].mean() * 127.5)]),
+        "Outside you measure from the input. Both errors are how far the output is from the "
+        "target.",
+    )
     squares = [float((outputs - targets)[part].square().mean()) for part in (mask, ~mask)]
     require(
         not any(_alike(found, [k * one for one in squares]) for k in (1, 127.5, 127.5**2)),
@@ -252,6 +302,22 @@ def _why_not_these(
         f"Inside {right[0]:.2f} and outside {right[1]:.2f} expected, {found[0]:.2f} and "
         f"{found[1]:.2f} found.",
     )
+
+
+def _not_another_threshold(found: list[float], off: Tensor, difference: Tensor) -> None:
+    """difference: of inputs and targets, in levels, (B, 3, S, S)."""
+    mean = (difference.mean(1, keepdim=True) > 8).expand_as(off)
+    require(
+        not _alike(found, [float(off[part].mean() * 127.5) for part in (mean, ~mean)]),
+        "You take the mean of the three channels. A pixel differs if *any* of them does: `.amax(1, "
+        "keepdim=True)`.",
+    )
+    for least in (0, 4, 5, 16, 30):
+        other = (difference.amax(1, keepdim=True) > least).expand_as(off)
+        require(
+            not _alike(found, [float(off[part].mean() * 127.5) for part in (other, ~other)]),
+            "Your threshold is not 8 levels: 8 / 127.5 in units of [-1, 1].",
+        )
 
 
 def _form(answer: object) -> str:

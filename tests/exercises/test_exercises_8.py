@@ -27,6 +27,14 @@ def round_trip(there, back, a, b):
             "Take the mean",
         ),
         (lambda t, k, a, b: (k(t(a)) - a).mean() + (t(k(b)) - b).mean(), "absolute values"),
+        (
+            lambda t, k, a, b: (k(t(a)) - a).mean().abs() + (t(k(b)) - b).mean().abs(),
+            "Absolute value first",
+        ),
+        (
+            lambda t, k, a, b: ((k(t(a)) - a) + (t(k(b)) - b)).abs().mean(),
+            "Absolute value first",
+        ),
         (lambda t, k, a, b: (k(t(a)) - a).abs(), "not a tensor of shape (3, 3, 8, 8)"),
         (lambda t, k, a, b: round_trip(t, k, a, b).item(), "not an object of type float"),
         (lambda t, k, a, b: round_trip(t, k, a, b).detach(), "No gradient"),
@@ -52,6 +60,20 @@ def reach(layers):
     return side
 
 
+def as_if_backwards(layers):
+    side = 1
+    for kernel, stride in layers:
+        side = (side - 1) * stride + kernel
+    return side
+
+
+def one_stride(layers):
+    side, step = 1, 1
+    for kernel, stride in layers:
+        side, step = side + (kernel - 1) * step, stride
+    return side
+
+
 def with_own_stride(layers):
     side, step = 1, 1
     for kernel, stride in layers:
@@ -67,7 +89,8 @@ def with_own_stride(layers):
         (lambda layers: torch.tensor([k for k, _ in layers]).prod().item(), "multiply the kernels"),
         (lambda layers: 1 + sum(k - 1 for k, _ in layers), "all strides *before* it"),
         (with_own_stride, "own stride already"),
-        (lambda layers: reach(layers[::-1]), "from the last to the first"),
+        (as_if_backwards, "from the *last* layer to the first"),
+        (one_stride, "the layer just before"),
         (lambda layers: reach(layers) - 1, "begin with 1"),
         (lambda layers: reach(layers) / 1, "a whole number of pixels"),
         (lambda layers: 64, "Begin with 1 pixel"),
@@ -78,6 +101,7 @@ def test_patch(answer, says):
     assert verdict.passed is False
     assert says in verdict.message
     assert check.patch(reach).passed
+    assert check.patch(lambda layers: as_if_backwards(reversed(layers))).passed
     assert check.patch(lambda layers: None).passed is None
 
 
@@ -97,9 +121,37 @@ def a_channel(outputs, inputs, targets):
     return inside_outside(outputs, inputs, targets, (inputs - targets).abs() * 127.5 > 8)
 
 
+def least(levels, scale=127.5):
+    def answer(o, i, t):
+        return inside_outside(o, i, t, (i - t).abs().amax(1, keepdim=True) * scale > levels)
+
+    return answer
+
+
+def from_the_input(o, i, t):
+    return inside_outside(o, i, t)[0], inside_outside(o, i, t, off=(o - i).abs() * 127.5)[1]
+
+
+def not_expanded(o, i, t):
+    return ((o - t).abs() * 127.5)[cyclegan.differs(i, t)].mean(), 0.0
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
+        (least(0), "not 8 levels"),
+        (least(4), "not 8 levels"),
+        (least(30), "not 8 levels"),
+        (least(8, 255), "not 8 levels"),
+        (least(8, 1), "your mask is empty"),
+        (not_expanded, "expand_as"),
+        (from_the_input, "from the input"),
+        (
+            lambda o, i, t: inside_outside(
+                o, i, t, (i - t).abs().mean(1, keepdim=True) > 8 / 127.5
+            ),
+            "the mean of the three",
+        ),
         (lambda o, i, t: inside_outside(o, i, t)[::-1], "Turned round"),
         (lambda o, i, t: [one / 127.5 for one in inside_outside(o, i, t)], "× 127.5"),
         (lambda o, i, t: [2 * one for one in inside_outside(o, i, t)], "not 255"),
