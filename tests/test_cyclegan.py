@@ -136,6 +136,17 @@ def test_in_the_last_layers_of_a_sharp_generator_no_pixel_minds_its_neighbours(s
     assert changed.any(0).sum() == side
 
 
+@pytest.mark.parametrize(
+    ("sharp", "wanted", "done"), [(True, 0.015, 0.0), (True, 0.1, 0.08), (False, 0.015, 0.015)]
+)
+def test_a_sharp_generator_leaves_alone_what_it_would_hardly_change(sharp, wanted, done):
+    G = cyclegan.Generator(8, sharp=sharp)
+    nn.init.zeros_(G.change.weight)
+    nn.init.constant_(G.change.bias, wanted)
+    images = 0.1 * torch.rand(2, 3, 16, 16)
+    assert torch.allclose(G(images) - images, torch.tensor(done), atol=1e-6)
+
+
 def test_the_pool_gives_new_ones_then_half_old_ones_and_forgets_none_at_once():
     pool, new = cyclegan.Pool(4, 2), torch.arange(24.0).view(24, 1, 1, 1).expand(24, 3, 2, 2)
     torch.manual_seed(0)

@@ -99,7 +99,7 @@ PRESETS = {
     "no-identity": _kept("without identity loss", "no-identity", FAR_APART, 4_000, identity=0.0),
     # Not sharp: such networks begin sooner.
     "quick": Preset("seconds: it has only begun", replace(UNPAIRED, average=0.97), 600),
-    "full": Preset("minutes on a GPU", UNPAIRED, 100_000, sizes={"width": 32, "sharp": True}),
+    "full": Preset("minutes on a GPU", UNPAIRED, 75_000, sizes={"width": 32, "sharp": True}),
 }
 
 
