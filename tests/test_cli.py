@@ -304,8 +304,8 @@ def test_export_writes_weights_film_and_the_very_command(monkeypatch, tmp_path):
     monkeypatch.setattr(settings, "data_dir", lambda: data)
     words = ["--preset", "faces", "--width", 4, "--images", 640, "--precision", "no", "--export"]
     said = course("train", "dcgan", *words, "--out", "run")
-    assert 'pretrained.load("faces-dcgan", dcgan.Generator)' in said
-    about = pretrained.describe("faces-dcgan")
+    assert 'pretrained.load("faces-styled", dcgan.StyledGenerator)' in said
+    about = pretrained.describe("faces-styled")
     expected = "course train dcgan --preset faces --images 640 --width 4 --precision no --export"
     assert about["training"]["command"] == expected
     assert about["film"]["steps"] == [0, 10, 20]

@@ -270,12 +270,15 @@ def test_the_blind_spots_that_the_readme_tells(ladder, chance):
 
 
 def test_generators_rank_as_the_eye_ranks_them(ruler):
-    good, better, bad = (
-        ruler.values(metrics.painter(pretrained.load(name, dcgan.Generator))(N, 7))
-        for name in ("faces-dcgan", "faces-better", "faces-article")
+    best, good, better, bad = (
+        ruler.values(metrics.painter(pretrained.load(name, network))(N, 7))
+        for name, network in (
+            ("faces-styled", dcgan.StyledGenerator),
+            *((f"faces-{name}", dcgan.Generator) for name in ("dcgan", "better", "article")),
+        )
     )
     for name in ("frechet/convolution", "frechet/pixels"):
-        assert 1 < good[name] < better[name] * 1.2 < bad[name] / 3, name
+        assert 1 < best[name] < good[name] < better[name] * 1.2 < bad[name] / 3, name
     for name in ("precision", "recall"):
         assert good[name] > 0.5 > 0.2 > bad[name], name
 

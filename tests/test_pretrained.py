@@ -240,8 +240,12 @@ def test_the_manifest_names_the_command_that_makes_these_weights_again(name):
         assert float(options["--minutes"]) == took["minutes"]
 
 
-def test_committed_generator_paints_varied_colourful_faces():
-    generator = pretrained.load("faces-dcgan", dcgan.Generator)
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [("faces-dcgan", dcgan.Generator), ("faces-styled", dcgan.StyledGenerator)],
+)
+def test_committed_generators_paint_varied_colourful_faces(name, network):
+    generator = pretrained.load(name, network)
     noise = torch.randn(64, dcgan.NOISE_SIZE, generator=torch.Generator().manual_seed(0))
     images = dcgan.paint(generator, noise)
     assert images.shape == (64, 3, 64, 64)
