@@ -2,8 +2,8 @@
 
     python benchmarks/operations.py
 
-Of each, one step is run on the CPU and counted: multiplications with their additions (by
-`torch.utils.flop_counter`, two operations each), and calls of PyTorch's functions. A T4 is said to
+Of each, one step is run on the CPU and counted: multiplications with their additions (two
+operations each, by `torch.utils.flop_counter`), and calls of PyTorch's functions. A T4 is said to
 do 8.1 T operations a second in 32 bits. Small networks never come near that, so a fifth of it is
 assumed; and that each call costs 15 µs, since Colab's CPU has to ask for each. Minutes are
 reckoned from both, and the larger counts. Both figures are guesses, not measurements.
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from course_lib import conditional_gan, cyclegan, dcgan, faces, novelty, training
 from course_lib import latent_diffusion as ld
@@ -30,16 +30,23 @@ MOST = 5  # minutes
 ROOMS = {"3": dcgan, "4": conditional_gan, "8": cyclegan}
 
 
-class Calls(TorchDispatchMode):
-    """Counts the functions that PyTorch calls."""
+class Counter(TorchDispatchMode):
+    """Counts the functions that PyTorch calls, and what they multiply and add.
+
+    `FlopCounterMode` has the same numbers, but hooks into modules, and so into `autograd.grad`,
+    which refuses them; its formulas are used without it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.number = 0
+        self.calls = self.operations = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.number += 1
-        return func(*args, **(kwargs or {}))
+        made = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func.overloadpacket)
+        self.calls += 1
+        self.operations += formula(*args, **(kwargs or {}), out_val=made) if formula else 0
+        return made
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,9 @@ def a_step(plan: training.Training) -> Work:
     found: list[Work] = []
 
     def counted(batch: Any) -> Mapping[str, Any]:
-        with FlopCounterMode(display=False) as operations, Calls() as calls:
+        with Counter() as counter:
             losses = plan.step(batch)
-        found.append(Work(operations.get_total_flops(), calls.number))
+        found.append(Work(counter.operations, counter.calls))
         return losses
 
     replace(plan, step=counted, pictures=None, watch=None).fit(1, progress=False)
