@@ -206,10 +206,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(lender, Path(folder))
         for lesson in chosen:
-            outcomes.append(run(lesson, lender, wheel, known))
-            print(
-                f"{lesson.stem}: {outcomes[-1].verdict}, {outcomes[-1].seconds:.0f} s", flush=True
-            )
+            done = run(lesson, lender, wheel, known)
+            outcomes.append(done)
+            why = f"; {done.first}" if done.first else ""
+            print(f"{lesson.stem}: {done.verdict}, {done.seconds:.0f} s{why}", flush=True)
     print(f"\n{table(outcomes)}\n\n{time.monotonic() - started:.0f} s on Colab's versions")
     if not all(one.passed for one in outcomes):
         raise SystemExit(1)
