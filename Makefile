@@ -6,6 +6,11 @@ CPU    ?=
 ALL    ?=
 REPO   ?=
 BRANCH ?=
+LESSONS ?=
+
+# Of other environments than .venv: Colab's Python, and the oldest that the course supports.
+COLAB_PYTHON  ?= $(if $(shell python3.13 -V 2>/dev/null),python3.13,$(PYTHON))
+OLDEST_PYTHON ?= $(if $(shell python3.11 -V 2>/dev/null),python3.11,$(PYTHON))
 
 BIN   := .venv/bin
 READY := .venv/.ready
@@ -14,12 +19,17 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-w
 # What is stored in the notebooks was made like this, so it is compared like this.
 STORED := COURSE_DEVICE=cpu COURSE_BUDGET=quick
 
+# uv asks the index that pip asks; with CPU=1, PyTorch's own for torch.
+UV := index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; $(BIN)/uv
+UV_INSTALL := $(UV) pip install --quiet $(if $(CPU),--torch-backend=cpu)
+UNIT := -n 2 --dist loadscope --no-loadscope-reorder --durations=20 $(if $(ALL),,-m "not slow") tests --ignore=tests/browser
+
 # No reports to anyone; root (in a container) may run the server too.
 export HF_HUB_DISABLE_TELEMETRY := 1
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser lint format notebooks site colab clean
+.PHONY: help lab test test-browser test-colab test-lowest test-newest lint format notebooks site colab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +50,17 @@ test: lint ## check style, run the unit tests, every lesson and the browser test
 test-browser: $(READY) ## run every lesson in JupyterLab in a browser, and use each of its widgets
 	$(STORED) $(BIN)/pytest tests/browser
 
+test-colab: $(READY) .venv-colab/.ready ## run the lessons on Colab's versions, as Colab does; LESSONS="3 5b": these
+	$(BIN)/python -m tools.colab .venv-colab $(LESSONS)
+
+test-lowest: .venv-lowest/.ready ## run the unit tests on the lowest versions that pyproject.toml allows
+	$(STORED) .venv-lowest/bin/pytest $(UNIT)
+
+test-newest: $(READY) ## run the unit tests on the newest versions there are
+	@test -x .venv-newest/bin/python || $(BIN)/uv venv --quiet --python "$(PYTHON)" .venv-newest
+	@$(UV_INSTALL) --python .venv-newest/bin/python --upgrade -e ".[test]"
+	$(STORED) .venv-newest/bin/pytest $(UNIT)
+
 lint: $(READY) ## check style, in code and notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -58,7 +79,7 @@ colab: $(READY) ## REPO=owner/name BRANCH=main: put this address into badges and
 	$(BIN)/python -m tools.notebooks stamp $(if $(REPO),--repository $(REPO)) $(if $(BRANCH),--branch $(BRANCH))
 
 clean: ## remove .venv and everything else that was made here
-	rm -rf .venv dist build site .pytest_cache .ruff_cache
+	rm -rf .venv .venv-colab .venv-lowest .venv-newest dist build site .pytest_cache .ruff_cache
 	find course_lib tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(READY): pyproject.toml constraints.txt
@@ -70,8 +91,19 @@ $(READY): pyproject.toml constraints.txt
 	  echo "\`$(PYTHON) -m venv\` failed. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@echo "Installing the course into .venv (a minute or a few, once) ..."
 	@$(BIN)/python -m pip install --quiet uv
-	@index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; \
-	  $(BIN)/uv pip install --quiet $(if $(CPU),--torch-backend=cpu) --python $(BIN)/python -c constraints.txt -e ".[test]"
+	@$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[test]"
 	@mkdir -p .venv/share/jupyter/lab/settings
 	@cp tools/jupyterlab.json .venv/share/jupyter/lab/settings/overrides.json
+	@touch $@
+
+.venv-colab/.ready: tests/colab/packages.txt | $(READY)
+	@echo "Installing Colab's versions into .venv-colab (a few minutes, once) ..."
+	@$(BIN)/uv venv --quiet --clear --python "$(COLAB_PYTHON)" .venv-colab
+	@$(UV_INSTALL) --python .venv-colab/bin/python -r $<
+	@touch $@
+
+.venv-lowest/.ready: pyproject.toml | $(READY)
+	@echo "Installing the lowest versions into .venv-lowest (a few minutes, once) ..."
+	@$(BIN)/uv venv --quiet --clear --python "$(OLDEST_PYTHON)" .venv-lowest
+	@$(UV_INSTALL) --python .venv-lowest/bin/python --resolution lowest-direct -e ".[test]"
 	@touch $@

@@ -137,7 +137,8 @@ def train(
     Ctrl-C, or SIGTERM from a cluster, ends it in order: what is done is saved.
     """
     with _told_not_traced():
-        asked = SimpleNamespace(**context.params | {"name": SHORT.get(name, name)})
+        # With an older typer, such as Colab's, paths in `context.params` are words.
+        asked = SimpleNamespace(**context.params | {"name": SHORT.get(name, name), "out": out})
         stopped = _train(asked, _as_typed(context))
     if stopped == "interrupted":
         raise typer.Exit(INTERRUPTED)
@@ -174,7 +175,7 @@ def paint(
     PNG as texts (Pillow: `Image.open(path).text`), the others as JSON in Exif's ImageDescription.
     """
     with _told_not_traced():
-        _paint(SimpleNamespace(**context.params))
+        _paint(SimpleNamespace(**context.params | {"out": out}))
 
 
 def _paint(asked: SimpleNamespace) -> None:

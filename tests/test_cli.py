@@ -271,7 +271,7 @@ def test_ctrl_c_in_the_last_step_still_writes_the_generator(monkeypatch):
 
     def interrupted_at_last(*words, **options):
         if next(steps) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return step(*words, **options)
 
     monkeypatch.setattr(dcgan, "adversarial_step", interrupted_at_last)
@@ -289,7 +289,9 @@ def test_the_judge_is_trained_by_its_room_and_presets_alone(tmp_path):
     assert pretrained.describe("judge", "run")["training"]["recipe"]["weight_decay"] == 0.02
     parts = (cli.rooms, cli.train, cli._train, cli._preset, cli._sizes, cli._announce, cli._finish)
     texts = [inspect.getsource(part) for part in parts]
-    texts += [path.read_text() for path in cli.Path(training.__file__).parent.glob("*.py")]
+    texts += [
+        path.read_text(encoding="utf-8") for path in cli.Path(training.__file__).parent.glob("*.py")
+    ]
     for text in texts:
         assert "judge" not in text.lower().replace("course_lib.judge", "")
     assert "judge has no --size" in course("train", "judge", "--size", 32, status=1)

@@ -126,6 +126,15 @@ def runs_everywhere(lesson: Lesson) -> Iterator[str]:
         yield f"{size / 2**20:.1f} MiB: at most {MOST_BYTES / 2**20:.0f}"
 
 
+def asks_for_a_gpu_where_it_trains(lesson: Lesson) -> Iterator[str]:
+    """Colab then offers one; a student's share of Colab's GPUs is not spent on other lessons."""
+    if lesson.notebook.metadata.get("accelerator") == "GPU":
+        if not any("settings.budget()" in cell.source for cell in lesson.code):
+            yield "its metadata ask for a GPU, and it trains as long with one as without"
+    elif any("settings.budget()" in cell.source for cell in lesson.code):
+        yield "it trains longer with a GPU, and its metadata do not ask for one (run `make colab`)"
+
+
 def was_run_whole(lesson: Lesson) -> Iterator[str]:
     counts = [cell.execution_count for cell in lesson.code]
     if counts != list(range(1, len(counts) + 1)):
@@ -237,6 +246,7 @@ def exercises_are_whole(lesson: Lesson) -> Iterator[str]:
 
 RULES: list[Rule] = [
     runs_everywhere,
+    asks_for_a_gpu_where_it_trains,
     was_run_whole,
     cells_are_short,
     outputs_are_compared,
@@ -392,6 +402,8 @@ HTML = new_output("display_data", data={"text/html": "<a href='/home/ada/x'>x</a
 BROKEN = {
     "the kernel is conda": lambda nb: nb.metadata.kernelspec.update(name="conda"),
     "metadata.widgets": lambda nb: nb.metadata.update(widgets={}),
+    "ask for a GPU, and it": lambda nb: nb.metadata.update(accelerator="GPU"),
+    "do not ask for one": replace(2, "import math", "settings.budget()"),
     "2.1 MiB": add("x" * 2_200_000),
     "execution counts": lambda nb: nb.cells[2].update(execution_count=7),
     "counts are [1, 2, None": lambda nb: nb.cells[4].update(execution_count=None),
@@ -467,6 +479,18 @@ def test_stamp_changes_every_place_and_nothing_else(course):
     notebooks.stamp(course, notebooks.address())
     before, after = (root / "pyproject.toml" for root in (notebooks.ROOT, course))
     assert before.read_bytes() == after.read_bytes()
+
+
+def test_stamp_asks_for_a_gpu_where_one_is_of_use(course):
+    path, other = notebooks.lessons(course)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].source = "long = settings.budget()"
+    nbformat.write(notebook, path)
+    assert problems(Lesson(path, course))
+    assert notebooks.stamp(course, notebooks.address()) == [path, other]  # no language_info yet
+    assert nbformat.read(path, as_version=4).metadata["colab"] == {"gpuType": "T4"}
+    assert "colab" not in nbformat.read(other, as_version=4).metadata
+    assert problems(Lesson(path, course)) == []
 
 
 @pytest.mark.parametrize(

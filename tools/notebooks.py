@@ -23,6 +23,9 @@ from course_lib.pixels import in_few_colours
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LARGE = 200_000  # letters of a figure's base64; GitHub and git are happier with less
+# Where a lesson trains as long as `settings.budget()` says, Colab offers a GPU when it is opened.
+GPU = {"accelerator": "GPU", "colab": {"gpuType": "T4"}}
+BUDGET = "settings.budget()"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 BADGE = "https://colab.research.google.com/github/{repository}/blob/{branch}/notebooks/{name}"
@@ -35,7 +38,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave t
 if "google.colab" in sys.modules:
     %pip install -q --no-deps dicebear-core dicebear-schema resvg-py torch-fidelity {archive}"""
 MORE = {  # a line for packages that one lesson alone needs
-    "06_painting.ipynb": "\n    %pip install -q --no-deps dicebear-styles peft",
+    "06_painting.ipynb": "\n    %pip install -q --no-deps dicebear-styles",
     "08_cyclegan.ipynb": "\n    %pip install -q --no-deps dicebear-styles",
 }
 ARCHIVE = "https://github.com/{repository}/archive/{branch}.zip"
@@ -74,7 +77,10 @@ def address(root: Path = ROOT) -> Address:
 
 
 def stamp(root: Path, new: Address) -> list[Path]:
-    """Write `new` into pyproject.toml, every badge and every setup cell; return what changed."""
+    """Write `new` into pyproject.toml, every badge and every setup cell; return what changed.
+
+    Each lesson's metadata are set right as well.
+    """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", new.repository):
         raise SystemExit(f"{new.repository!r} is not of the form owner/name.")
     if not re.fullmatch(r"[\w./-]+", new.branch):
@@ -96,6 +102,7 @@ def stamp(root: Path, new: Address) -> list[Path]:
                 cell.source = _BADGE.sub(lambda badge: new.badge(badge[1]), cell.source)
             elif cell.source.startswith(SETUP_CELL.splitlines()[0]):
                 cell.source = new.setup_cell(path.name)
+        notebook.metadata = metadata(notebook)
         files[path] = _text(notebook)
 
     changed = [path for path, text in files.items() if path.read_text(encoding="utf-8") != text]
@@ -120,13 +127,20 @@ def run(path: Path) -> None:
     path.write_text(_text(notebook), encoding="utf-8", newline="\n")
 
 
+def metadata(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """What a lesson says of itself as a whole: its kernel, and whether a GPU is of use to it."""
+    trains = any(cell.cell_type == "code" and BUDGET in cell.source for cell in notebook.cells)
+    known = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    return nbformat.from_dict(known | (GPU if trains else {}))
+
+
 def clean(notebook: nbformat.NotebookNode) -> None:
     """Leave out what changes from run to run or what GitHub cannot show.
 
     A widget is stored as its static picture or text: GitHub cannot draw a live one, and refuses a
     whole notebook that has `metadata.widgets`.
     """
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook.metadata = metadata(notebook)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}

@@ -51,7 +51,7 @@ PRESETS = {
         weights=WEIGHTS,
     ),
     "quick": Preset("seconds: it has only begun", Recipe(average=0.98), 6_400, sizes={"width": 16}),
-    "full": Preset("minutes on a GPU", Recipe(), 1_000_000, sizes={"width": 64}),
+    "full": Preset("minutes on a GPU: as much as the course's", Recipe(), 600_000),
 }  # fmt: skip
 
 # What is painted during a training, eight faces each.

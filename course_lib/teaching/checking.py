@@ -153,9 +153,9 @@ def _run(root: Path, lesson: Lesson, kernel: str | None) -> Result:
         suite = ElementTree.parse(xml).getroot().find("testsuite") if xml.exists() else None
     name = lesson.path.stem
     cases = [] if suite is None else suite.findall("testcase")
-    wrong = [case for case in cases if _complaint(case)]
+    wrong = [case for case in cases if complaint(case)]
     if wrong:
-        difference = _difference(wrong[0])
+        difference = difference_in(wrong[0])
     elif not cases or done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines() or ["pytest said nothing"]
         said = next((line for line in lines if line.startswith(("E  ", "ERROR"))), lines[-1])
@@ -165,7 +165,7 @@ def _run(root: Path, lesson: Lesson, kernel: str | None) -> Result:
     return Result(name, len(cases), len(wrong), seconds, difference, suite)
 
 
-def _complaint(case: ElementTree.Element) -> str:
+def complaint(case: ElementTree.Element) -> str:
     """A skipped cell is one too: nbval has given up on those that follow one without an end."""
     for kind in ("failure", "error", "skipped"):
         found = case.find(kind)
@@ -174,10 +174,10 @@ def _complaint(case: ElementTree.Element) -> str:
     return ""
 
 
-def _difference(case: ElementTree.Element) -> Difference:
+def difference_in(case: ElementTree.Element) -> Difference:
     number = re.search(r"\d+$", case.get("name", ""))
     cell = int(number[0]) + 1 if number else 0
-    lines = _complaint(case).splitlines()
+    lines = complaint(case).splitlines()
     sides = {}
     for line in map(str.strip, lines):
         for mark in (comparing.EXPECTED, comparing.FOUND):

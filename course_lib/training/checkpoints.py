@@ -250,7 +250,7 @@ class Checkpoints:
     def _read(self, step: int) -> tuple[dict, dict[str, Tensor]]:
         base = self.folder / self.name(step)
         try:
-            about = json.loads(base.with_suffix(".json").read_text())
+            about = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
             stated = about.pop("sha256")
             if stated != digest(about):
                 raise CheckpointError(f"{base.name}.json was changed after it was written.")

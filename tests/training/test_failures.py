@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -64,6 +63,8 @@ def test_full_disk(few_faces, disk):
 
 def test_a_file_may_not_grow_so_large(few_faces, tmp_path):
     """The same by another way, which needs no rights: a limit on the size of a file."""
+    import resource  # Windows has none
+
     Small().fit(few_faces, 2, folder=tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))

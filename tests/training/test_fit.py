@@ -3,7 +3,6 @@
 import errno
 import itertools
 import json
-import os
 import signal
 from functools import partial
 
@@ -526,7 +525,7 @@ def test_ctrl_c_saves_after_the_step(few_faces, tmp_path, capsys):
 
     def step(batch):
         if next(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return small.step(batch)
 
     history = small.fit(few_faces, 10, step=step, folder=tmp_path)
@@ -540,7 +539,7 @@ def test_ctrl_c_that_could_not_be_saved_is_not_called_saved(
     few_faces, tmp_path, capsys, monkeypatch
 ):
     def step(batch):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return {"loss": 1.0}
 
     def full(*_):
