@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser lint format notebooks site colab clean
+.PHONY: help lab test test-code test-browser lint format notebooks site colab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,13 +32,16 @@ lab: $(READY) ## open JupyterLab at lesson 1
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
-test: lint ## check style, run the unit tests, every lesson and the browser test; ALL=1: the slow ones, too
+test: test-code ## check style, run the unit tests, every lesson, and one in a browser; ALL=1: all tests
+	$(if $(ALL),$(MAKE) test-browser,$(STORED) $(BIN)/pytest tests/browser/test_playground.py)
+
+test-code: lint ## the same without a browser
 	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) --durations=20 $(if $(ALL),,-m "not slow") \
 	  notebooks tests --ignore=tests/browser
-	$(STORED) $(BIN)/pytest tests/browser/test_playground.py
 
+# Two lessons at a time, each worker with a JupyterLab and a browser of its own.
 test-browser: $(READY) ## run every lesson in JupyterLab in a browser, and use each of its widgets
-	$(STORED) $(BIN)/pytest tests/browser
+	$(STORED) $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=20 tests/browser
 
 lint: $(READY) ## check style, in code and notebooks
 	$(BIN)/ruff check

@@ -48,8 +48,8 @@ def page(browser) -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory) -> Iterator[str]:
-    """The address, less a lesson's name, of a JupyterLab with a copy of the lessons."""
+def lab(tmp_path_factory) -> Iterator[Callable[[str], str]]:
+    """What gives a lesson's address, in a JupyterLab with a copy of the lessons."""
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", home / "notebooks")
     gallery.write(home / "notebooks")

@@ -10,6 +10,7 @@ Usage:
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import gallery
@@ -20,7 +21,7 @@ from tools.notebooks import ROOT
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 WIDTHS = (1400, 600)
-SCREENS = 3  # of a lesson, one under the other from where its first figure is
+MOST = 6  # pictures of a lesson, in each theme and width: of cells with a figure, evenly spread
 
 
 def dress(page, theme: str, width: int) -> None:
@@ -45,8 +46,8 @@ def show(page, cell: int) -> None:
     page.wait_for_timeout(700)
 
 
-def shoot_widgets(page, address: str, folder: Path) -> None:
-    open_lesson(page, address.format(gallery.NAME))
+def shoot_widgets(page, address: Callable[[str], str], folder: Path) -> None:
+    open_lesson(page, address(gallery.NAME))
     run_all(page, 300)
     for theme in THEMES:
         for width in WIDTHS:
@@ -58,22 +59,20 @@ def shoot_widgets(page, address: str, folder: Path) -> None:
                 widget.screenshot(path=folder / f"{name}-{theme}-{width}.png")
 
 
-def shoot_lesson(page, address: str, name: str, folder: Path) -> None:
-    page.goto(address.format(name))
+def shoot_lesson(page, address: Callable[[str], str], name: str, folder: Path) -> None:
+    page.goto(address(name))
     idle(page, 120)
-    first = page.evaluate(
+    figures = page.evaluate(
         """() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells
-            .findIndex(cell => JSON.stringify(cell.outputs ?? "").includes("image/png"))"""
+            .map((cell, i) => JSON.stringify(cell.outputs ?? "").includes("image/png") ? i : -1)
+            .filter(i => i >= 0)"""
     )
     for theme in THEMES:
         for width in WIDTHS:
             dress(page, theme, width)
-            show(page, max(0, first - 1))
-            for screen in range(SCREENS):
-                kind = f"{theme}-{width}-{screen}"
-                page.screenshot(path=folder / f"{Path(name).stem}-{kind}.png")
-                page.locator(".jp-WindowedPanel-outer").first.evaluate("it => it.scrollBy(0, 850)")
-                page.wait_for_timeout(700)
+            for cell in figures[:: -(-len(figures) // MOST)]:
+                show(page, cell)
+                page.screenshot(path=folder / f"{Path(name).stem}-{theme}-{width}-{cell:03}.png")
 
 
 def main(out: str, *lessons: str) -> None:

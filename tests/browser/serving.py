@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,8 +50,8 @@ def browsing() -> Iterator:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """The address, less a lesson's name, of a JupyterLab that shows `home`/notebooks.
+def serving(home: Path) -> Iterator[Callable[[str], str]]:
+    """What gives a lesson's address in a JupyterLab that shows `home`/notebooks.
 
     It knows no user's settings, and asks no one for news.
     """
@@ -79,7 +79,12 @@ def serving(home: Path) -> Iterator[str]:
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_for(f"{address}/api?token={token}", server, log)
-        yield f"{address}/lab/tree/notebooks/{{}}?token={token}"
+        # A workspace each: a shared one opens all earlier lessons again, and starts their kernels.
+        yield (
+            lambda name: (
+                f"{address}/lab/workspaces/{Path(name).stem}/tree/notebooks/{name}?token={token}"
+            )
+        )
     finally:
         server.terminate()
         try:

@@ -128,7 +128,7 @@ def test_every_widget_is_used_in_a_lesson():
 def test_a_lesson_runs_and_its_widgets_answer(page, lab, report, lesson):
     start = time.monotonic()
     witness = Witness(page)
-    open_lesson(page, lab.format(lesson))
+    open_lesson(page, lab(lesson))
     seconds = run_all(page, LONGEST)
     uses = used_in(lesson)
     for use in uses:

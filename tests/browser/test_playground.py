@@ -28,7 +28,7 @@ PICTURE = ".gan-playground-picture"
 
 def test_playground_runs_in_jupyterlab(page, lab, report):
     witness = Witness(page)
-    open_lesson(page, lab.format(LESSON))
+    open_lesson(page, lab(LESSON))
     seconds = run_all(page, 180)
 
     playground = page.locator(".gan-playground").first
