@@ -27,6 +27,8 @@ help: ## this list
 	@echo "Settings: PYTHON=python3.12  PORT=8888  IP=127.0.0.1  CPU=1 (install torch without CUDA)  ALL=1 (all tests)"
 
 lab: $(READY) ## open JupyterLab at lesson 1
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@cp tools/jupyterlab.json .venv/share/jupyter/lab/settings/overrides.json
 	$(BIN)/jupyter lab --ip=$(IP) --port=$(PORT) $(AS_ROOT) \
 	  --LabApp.default_url=/lab/tree/notebooks/01_gan_intuition.ipynb \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
@@ -75,6 +77,4 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet uv
 	@index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; \
 	  $(BIN)/uv pip install --quiet $(if $(CPU),--torch-backend=cpu) --python $(BIN)/python -c constraints.txt -e ".[test]"
-	@mkdir -p .venv/share/jupyter/lab/settings
-	@cp tools/jupyterlab.json .venv/share/jupyter/lab/settings/overrides.json
 	@touch $@

@@ -24,11 +24,10 @@ _STYLE = f"""<style>
   --jp-widgets-dropdown-arrow: url("{_ARROW}");
 }}
 .course-widget :is(button, input, select, .noUi-handle, .widget-readout):focus-visible {{
-  outline: 2px solid var(--course-ring) !important; outline-offset: 2px;
-  box-shadow: 0 0 0 2px var(--course-gap) !important;
-  position: relative; z-index: 3;
+  outline: 2px solid var(--course-ring) !important; outline-offset: -2px;
+  box-shadow: inset 0 0 0 4px var(--course-gap) !important;
 }}
-.course-widget .noUi-handle:focus-visible {{ position: absolute; }}
+.course-widget :is([type=checkbox], .noUi-handle):focus-visible {{ outline-offset: 1px; }}
 .course-widget .course-paper {{
   background: white; border-radius: 4px; padding: {PADDING}px; box-sizing: border-box;
 }}

@@ -26,7 +26,7 @@ MOST = 6  # pictures of a lesson, in each theme and width: of cells with a figur
 
 def dress(page, theme: str, width: int) -> None:
     """A theme, a width, and no list of files beside the lesson."""
-    page.set_viewport_size({"width": width, "height": 1000})
+    page.set_viewport_size({"width": width, "height": 1600})
     page.evaluate("() => jupyterapp.shell.collapseLeft()")
     wear = "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })"
     page.evaluate(wear, THEMES[theme])

@@ -10,9 +10,10 @@ pytestmark = pytest.mark.xdist_group("gallery")  # one kernel for all of it
 CONTROLS = "button:enabled, input:enabled, select:enabled, .noUi-handle, .widget-readout"
 # Marks the controls that are seen, and notes how each looks without focus and when it is clicked.
 MARK = """([name, controls]) => {
+    document.activeElement.blur();  // it may be the first of these, after Tab has left another
     const look = one => { const s = getComputedStyle(one); return s.outline + s.boxShadow; };
     const seen = [...document.querySelector("." + name).querySelectorAll(controls)]
-        .filter(one => one.offsetParent && !one.isContentEditable || one.isContentEditable);
+        .filter(one => one.offsetParent);
     seen.forEach((one, i) => {
         one.dataset.stop = i;
         one.dataset.look = look(one);
@@ -51,7 +52,7 @@ def shown(browser, lab) -> Iterator:
 
 def stops(page, name: str) -> list[dict]:
     """Where Tab stops in a widget, from its cell on."""
-    cell = page.locator(f".jp-Cell:has(.{name})")
+    cell = page.locator(f".jp-Cell:has(.{name})").first
     cell.scroll_into_view_if_needed()
     cell.locator(".jp-InputPrompt").click()
     found = []
