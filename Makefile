@@ -29,7 +29,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser test-colab test-lowest test-newest lint format notebooks site colab clean
+.PHONY: help lab test test-code test-browser test-colab test-lowest test-newest lint format notebooks site colab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,18 +37,23 @@ help: ## this list
 	@echo "Settings: PYTHON=python3.12  PORT=8888  IP=127.0.0.1  CPU=1 (install torch without CUDA)  ALL=1 (all tests)"
 
 lab: $(READY) ## open JupyterLab at lesson 1
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@cp tools/jupyterlab.json .venv/share/jupyter/lab/settings/overrides.json
 	$(BIN)/jupyter lab --ip=$(IP) --port=$(PORT) $(AS_ROOT) \
 	  --LabApp.default_url=/lab/tree/notebooks/01_gan_intuition.ipynb \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
-test: lint ## check style, run the unit tests, every lesson and the browser test; ALL=1: the slow ones, too
+test: test-code ## check style, run the unit tests, every lesson, and one in a browser; ALL=1: all tests
+	$(if $(ALL),$(MAKE) test-browser,$(STORED) $(BIN)/pytest tests/browser/test_playground.py)
+
+test-code: lint ## the same without a browser
 	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) --durations=20 $(if $(ALL),,-m "not slow") \
 	  notebooks tests --ignore=tests/browser
-	$(STORED) $(BIN)/pytest tests/browser/test_playground.py
 
+# Two lessons at a time, each worker with a JupyterLab and a browser of its own.
 test-browser: $(READY) ## run every lesson in JupyterLab in a browser, and use each of its widgets
-	$(STORED) $(BIN)/pytest tests/browser
+	$(STORED) $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=20 tests/browser
 
 test-colab: $(READY) .venv-colab/.ready ## run the lessons on Colab's versions, as Colab does; LESSONS="3 5b": these
 	$(BIN)/python -m tools.colab .venv-colab $(LESSONS)
@@ -92,8 +97,6 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing the course into .venv (a minute or a few, once) ..."
 	@$(BIN)/python -m pip install --quiet uv
 	@$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[test]"
-	@mkdir -p .venv/share/jupyter/lab/settings
-	@cp tools/jupyterlab.json .venv/share/jupyter/lab/settings/overrides.json
 	@touch $@
 
 .venv-colab/.ready: tests/colab/packages.txt | $(READY)

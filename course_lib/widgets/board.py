@@ -33,11 +33,13 @@ class Board(ipywidgets.HBox):
         words = "Draw the real points: click the cells. You may do so while it plays."
         beside = ipywidgets.Layout(margin="0 0 0 16px")
         rows = [ipywidgets.HBox(self.cells[i : i + CELLS]) for i in range(0, CELLS**2, CELLS)]
+        square = ipywidgets.Layout(flex="0 0 auto")  # a narrow page does not squeeze it
         super().__init__(
             [
-                ipywidgets.VBox(rows),
+                ipywidgets.VBox(rows, layout=square),
                 ipywidgets.VBox([ipywidgets.HTML(words), self.clear], layout=beside),
-            ]
+            ],
+            layout=ipywidgets.Layout(flex_flow="row wrap"),
         )
         self.add_class("gan-board")
 

@@ -87,19 +87,18 @@ class Painting(NamedTuple):
     faces: np.ndarray  # uint8 (B, S, S, 3)
 
 
-def table(painted: Painting) -> str:
+def grid(painted: Painting) -> str:
     cells = []
     for seed, face in zip(painted.seeds, painted.faces, strict=True):
         data = base64.b64encode(encode(Image.fromarray(face))).decode("ascii")
         look = f"width:{FACE}px;height:{FACE}px;image-rendering:pixelated"
         cells.append(
-            f"<td style='padding:2px'><img style='{look}' alt='face of seed {seed}' "
-            f"src='data:image/png;base64,{data}'><br>seed {seed}</td>"
+            f"<div style='margin:2px'><img style='{look}' alt='face of seed {seed}' "
+            f"src='data:image/png;base64,{data}'><br>seed {seed}</div>"
         )
-    rows = [cells[i : i + 4] for i in range(0, len(cells), 4)]
-    table = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    grid = f"<div class='course-grid' style='max-width:{4 * (FACE + 4)}px'>{''.join(cells)}</div>"
     asked = html.escape(f"“{painted.prompt}”" if painted.prompt else "no prompt")
-    return f"<table>{table}</table>{asked}, strength {painted.strength:g}"
+    return f"{grid}{asked}, strength {painted.strength:g}"
 
 
 def draw_painting(painted: Painting, columns: int = 4) -> Image.Image:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from course_lib import toy
 from course_lib.pixels import in_few_colours
-from course_lib.widgets import canvas
+from course_lib.widgets import canvas, look
 from course_lib.widgets.board import STEP, Board
 from course_lib.widgets.guard import guarded, in_turn
 from course_lib.widgets.playground import LIT, OWN
@@ -62,7 +62,10 @@ class Duel(WithStill):
             options=[1, 2, 4, 8, 20, 50], value=20, description="steps"
         )
         self.picture = ipywidgets.Image(
-            format="jpeg", layout=ipywidgets.Layout(width=f"{2 * canvas.PLANE + GAP}px")
+            format="jpeg",
+            layout=ipywidgets.Layout(
+                width=f"{2 * (canvas.PLANE + look.PADDING) + GAP}px", max_width=look.FITS
+            ),
         )
         self.board_room, self.status = ipywidgets.VBox([]), ipywidgets.HTML()
         self.error = ipywidgets.HTML()
@@ -78,6 +81,7 @@ class Duel(WithStill):
             control.observe(self._on_look, "value")
         for name in ("picture", "play", "reset", "target", "seed", "time", "steps", "status"):
             getattr(self, name).add_class(f"duel-{name}")
+        self.picture.add_class("course-paper")
         self.add_class("duel")
         self._restart()
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from course_lib.errors import CourseError
 from course_lib.pixels import in_few_colours, to_uint8
+from course_lib.widgets import look
 from course_lib.widgets.canvas import SCALE, write
 from course_lib.widgets.still import WithStill, encode
 
@@ -47,7 +48,7 @@ class Easel(WithStill):
             raise CourseError(f"faces is {faces}; choose 1 or more")
         self._paint, self._encoder = paint, encoder
         self._faces, self._columns = faces, min(columns, faces)
-        wide = ipywidgets.Layout(width="460px")
+        wide = ipywidgets.Layout(width="460px", max_width=look.FITS)
         self.prompt = ipywidgets.Text(
             value=prompt, description="prompt", continuous_update=False, layout=wide
         )
@@ -63,7 +64,8 @@ class Easel(WithStill):
         self.button.on_click(lambda _: self.show())
         for field in (self.prompt, self.seed):
             field.observe(lambda _: self.show(), "value")
-        line = ipywidgets.HBox([self.prompt, self.seed, self.button])
+        wrap = ipywidgets.Layout(flex_flow="row wrap")
+        line = ipywidgets.HBox([self.prompt, self.seed, self.button], layout=wrap)
         super().__init__([line, self.understood, self.pictures])
         for name in ("prompt", "seed", "button", "understood", "pictures"):
             getattr(self, name).add_class(f"easel-{name}")
@@ -80,23 +82,26 @@ class Easel(WithStill):
             self._images, self._verdicts = to_uint8(images), verdicts(images, prompt)
             lines = remarks(self._encoder.understand(prompt))
             self.understood.value = "<br>".join(map(html.escape, lines))
-            self.pictures.value = self._table()
+            self.pictures.value = self._grid()
         except Exception as error:
-            self.understood.value = f"<b style='color:{RED}'>{html.escape(str(error))}</b>"
+            self.understood.value = (
+                f"<b style='color:var(--course-no)'>{html.escape(str(error))}</b>"
+            )
             self.pictures.value = ""
 
-    def _table(self) -> str:
+    def _grid(self) -> str:
         cells = []
-        for image, verdict in zip(self._images, self._verdicts, strict=True):
+        for i, (image, verdict) in enumerate(zip(self._images, self._verdicts, strict=True), 1):
             data = base64.b64encode(encode(Image.fromarray(image))).decode("ascii")
             lines = "<br>".join(_line(words, so) for words, so in verdict.items())
-            look = f"width:{FACE}px;height:{FACE}px;image-rendering:pixelated"
+            shown = f"width:{FACE}px;height:{FACE}px;image-rendering:pixelated"
             cells.append(
-                f"<td style='vertical-align:top;padding:2px;font-size:11px;line-height:1.25'>"
-                f"<img style='{look}' src='data:image/png;base64,{data}'><br>{lines}</td>"
+                f"<div style='width:{FACE}px;margin:2px;font-size:11px;line-height:1.25'>"
+                f"<img style='{shown}' alt='face {i}' src='data:image/png;base64,{data}'>"
+                f"<br>{lines}</div>"
             )
-        rows = [cells[i : i + self._columns] for i in range(0, len(cells), self._columns)]
-        return "<table>" + "".join(f"<tr>{''.join(row)}</tr>" for row in rows) + "</table>"
+        widest = f"max-width:{self._columns * (FACE + 4)}px"
+        return f"<div class='course-grid' style='{widest}'>{''.join(cells)}</div>"
 
     def still(self) -> bytes:
         """The faces, each with a line under it: green where all that was asked for is there."""
@@ -118,5 +123,5 @@ class Easel(WithStill):
 
 
 def _line(words: str, so: bool) -> str:
-    colour, sign = (GREEN, "✓") if so else (RED, "✗")
-    return f"<span style='color:{colour}'>{sign} {html.escape(words)}</span>"
+    colour, sign = ("yes", "✓") if so else ("no", "✗")
+    return f"<span style='color:var(--course-{colour})'>{sign} {html.escape(words)}</span>"

@@ -9,7 +9,7 @@ import ipywidgets
 from torch import Tensor
 
 from course_lib import toy
-from course_lib.widgets import canvas
+from course_lib.widgets import canvas, look
 from course_lib.widgets.board import STEP, Board
 from course_lib.widgets.guard import guarded, in_turn
 from course_lib.widgets.still import WithStill, encode
@@ -51,7 +51,9 @@ class Playground(WithStill):
             format="jpeg",
             width=str(canvas.WIDTH),
             height=str(canvas.HEIGHT),
-            layout=ipywidgets.Layout(width=f"{canvas.WIDTH}px", max_width="100%", height="auto"),
+            layout=ipywidgets.Layout(
+                width=f"{canvas.WIDTH + 2 * look.PADDING}px", max_width=look.FITS, height="auto"
+            ),
         )
         self.board_room = ipywidgets.VBox([])
         self.status = ipywidgets.HTML()
@@ -72,7 +74,9 @@ class Playground(WithStill):
                 self.status,
                 self.error,
             ],
-            layout=ipywidgets.Layout(width=f"{canvas.WIDTH + 8}px", max_width="100%"),
+            layout=ipywidgets.Layout(
+                width=f"{canvas.WIDTH + 2 * look.PADDING + 8}px", max_width="100%"
+            ),
         )
         self._listen()
         self._name_for_css()
@@ -128,6 +132,7 @@ class Playground(WithStill):
         """Classes, by which the browser's test finds the controls."""
         self.add_class("gan-playground")
         self.picture.add_class("gan-playground-picture")
+        self.picture.add_class("course-paper")
         self.step_both.add_class("gan-step")
         names = "play step_d step_g reset slow target loss seed optimiser lr_d lr_g steps_d steps_g"
         for name in (*names.split(), "pace", "heat", "net", "arrow", "status", "error"):
@@ -147,7 +152,9 @@ class Playground(WithStill):
         button = ipywidgets.Button(
             description=words, tooltip=tip, layout=ipywidgets.Layout(width="100px")
         )
-        button.style.button_color = colour
+        if colour:
+            button.style.button_color = colour
+            button.add_class("course-light-button")
         return button
 
     @staticmethod

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from course_lib.errors import CourseError
 from course_lib.pixels import animated_png, image_grid, in_few_colours
+from course_lib.widgets import look
 from course_lib.widgets.canvas import SCALE, write
 from course_lib.widgets.still import WithStill, encode
 
@@ -56,18 +57,19 @@ class Scrubber(WithStill):
         first = last if start is None else start
         self.picture = ipywidgets.Image(
             format="png",
-            layout=ipywidgets.Layout(width=f"{self._columns * 84}px", max_width="100%"),
+            layout=ipywidgets.Layout(width=f"{self._columns * 84}px", max_width=look.FITS),
         )
         self.label = ipywidgets.HTML()
         self.slider = ipywidgets.IntSlider(
             value=first, min=0, max=last, readout=False, description=name,
-            layout=ipywidgets.Layout(width="420px"),
+            layout=ipywidgets.Layout(width="420px", max_width="calc(100% - 24px)"),
         )  # fmt: skip
         self.play = ipywidgets.Play(value=first, min=0, max=last, interval=250)
         ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.slider.observe(lambda change: self._show(change["new"]), "value")
         below = [ipywidgets.HTML(html.escape(says))] if says else []
-        controls = ipywidgets.HBox([self.play, self.slider])
+        wrap = ipywidgets.Layout(flex_flow="row wrap")
+        controls = ipywidgets.HBox([self.play, self.slider], layout=wrap)
         super().__init__([self.label, self.picture, *below, controls])
         for name in ("picture", "label", "slider", "play"):
             getattr(self, name).add_class(f"film-{name}")

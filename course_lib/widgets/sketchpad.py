@@ -14,8 +14,7 @@ from torch import Tensor
 
 from course_lib.errors import CourseError
 from course_lib.pixels import in_few_colours, to_float, to_uint8
-from course_lib.plots import GREY, INK
-from course_lib.widgets import doodles
+from course_lib.widgets import doodles, look
 from course_lib.widgets.still import WithStill, encode
 from course_lib.widgets.words import telling
 
@@ -53,17 +52,21 @@ class Sketchpad(WithStill):
         self._doodle, self._past = doodles.parse(doodle), deque(maxlen=MOST_UNDONE)
         self._lock = threading.Lock()
         self.status, self.pictures = ipywidgets.HTML(), ipywidgets.HTML()
-        left = [self._make_cells(), self._make_palette(), self._make_tools()]
+        cells = self._make_cells()
+        cells.layout.order = "-1"
+        left = ipywidgets.VBox([self._make_palette(), self._make_tools(), cells])
         right = [self._make_request(prompt, strength, seed), self.status, self.pictures]
-        gap = ipywidgets.Layout(margin="0 0 0 24px")
-        row = ipywidgets.HBox(
-            [ipywidgets.VBox(left), ipywidgets.VBox(right, layout=gap)],
-            layout=ipywidgets.Layout(flex_flow="row wrap"),
+        right = ipywidgets.VBox(
+            right, layout=ipywidgets.Layout(margin="0 0 0 16px", max_width=look.FITS, order="1")
         )
+        # The 256 cells stand first, but come last by the Tab key: all else is before them.
+        row = ipywidgets.HBox([right, left], layout=ipywidgets.Layout(flex_flow="row wrap"))
         super().__init__([row])
         for name in ("cells", "palette"):
             for one in getattr(self, name):
                 one.add_class(f"sketchpad-{name}")
+        for cell in self.cells:
+            cell.add_class("course-square")
         for name in ("prompt", "strength", "seed", "button", "status", "pictures", "brush"):
             getattr(self, name).add_class(f"sketchpad-{name}")
         self.add_class("sketchpad")
@@ -84,7 +87,7 @@ class Sketchpad(WithStill):
                 f"paint gave {len(faces)} images for {len(seeds)} seeds; return one for each"
             )
         self._painted = doodles.Painting(doodle, self.prompt.value, strength, seeds, faces)
-        self.pictures.value = doodles.table(self._painted)
+        self.pictures.value = doodles.grid(self._painted)
 
     def still(self) -> bytes:
         """What was painted last: the doodle, an arrow, the faces, and what was asked for."""
@@ -146,7 +149,7 @@ class Sketchpad(WithStill):
         return ipywidgets.VBox([self.brush, ipywidgets.HBox([self.undo, self.clear])])
 
     def _make_request(self, prompt: str, strength: float, seed: int) -> ipywidgets.Widget:
-        wide = ipywidgets.Layout(width="420px")
+        wide = ipywidgets.Layout(width="420px", max_width=look.FITS)
         self.prompt = ipywidgets.Text(value=prompt, description="prompt", layout=wide)
         self.strength = ipywidgets.FloatSlider(
             value=strength, min=LEAST, max=1, step=0.05, description="strength", layout=wide
@@ -164,8 +167,10 @@ class Sketchpad(WithStill):
             [
                 self.prompt,
                 self.strength,
-                ipywidgets.HTML(f"<span style='color:{GREY}'>{says}</span>"),
-                ipywidgets.HBox([self.seed, self.button]),
+                ipywidgets.HTML(look.soft(says)),
+                ipywidgets.HBox(
+                    [self.seed, self.button], layout=ipywidgets.Layout(flex_flow="row wrap")
+                ),
             ]
         )
 
@@ -186,7 +191,9 @@ class Sketchpad(WithStill):
     def _on_pot(self, colour: int, _=None) -> None:
         self._colour = colour
         for i, pot in enumerate(self.palette):
-            pot.layout.border = f"3px solid {INK}" if i == colour else "1px solid #BBBBBB"
+            pot.layout.border = (
+                "3px solid var(--course-ink)" if i == colour else "1px solid #BBBBBB"
+            )
         self.chosen.value = f"Colour: <b>{doodles.PALETTE[doodles.LETTERS[colour]][0]}</b>"
 
     def _on_undo(self, _) -> None:
@@ -201,10 +208,10 @@ class Sketchpad(WithStill):
         if not self._lock.acquire(blocking=False):
             return  # it is painting: JupyterLab may run callbacks side by side
         try:
-            self.button.disabled, self.button.description = True, "painting …"
+            self.button.description = "painting …"  # not disabled: it would lose the focus
             self.show()
         finally:
-            self.button.disabled, self.button.description = False, "paint"
+            self.button.description = "paint"
             self._lock.release()
 
     def _change(self, doodle: np.ndarray) -> None:

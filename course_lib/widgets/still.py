@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 import ipywidgets
 from PIL import Image
+
+from course_lib.widgets import look
 
 
 class WithStill(ipywidgets.VBox):
@@ -14,6 +17,10 @@ class WithStill(ipywidgets.VBox):
 
     _ipython_display_ = None  # ipywidgets 7 would show itself by this, without the still
     words = ""
+
+    def __init__(self, children: Sequence[ipywidgets.Widget], **settings):
+        super().__init__([*children, look.sheet()], **settings)
+        self.add_class("course-widget")
 
     def still(self) -> bytes:
         """A PNG of what the widget shows."""

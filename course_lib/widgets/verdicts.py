@@ -12,7 +12,7 @@ from PIL import Image
 
 from course_lib.errors import CourseError
 from course_lib.pixels import in_few_colours
-from course_lib.plots import GREY
+from course_lib.widgets import look
 from course_lib.widgets.contact_sheet import SHOWN, Answers, draw_sheet, opened_pictures, tag
 from course_lib.widgets.still import WithStill, encode
 from course_lib.widgets.words import telling
@@ -178,9 +178,7 @@ class VerdictSheet(WithStill):
             )
         missing = self._missing(prompt)
         note = _missing_words(missing) if missing else "95 % intervals by Wilson"
-        self.tally[
-            prompt
-        ].value = f"<table>{''.join(rows)}</table><span style='color:{GREY}'>{note}</span>"
+        self.tally[prompt].value = f"<table>{''.join(rows)}</table>{look.soft(note)}"
         if prompt in self.reveal:
             self.reveal[prompt].disabled = bool(missing)
 

@@ -52,6 +52,6 @@ def telling(field: ipywidgets.HTML, callback: Callable) -> Callable:
         try:
             callback(*arguments)
         except Exception as error:
-            field.value = f"<b style='color:#D55E00'>{html.escape(str(error))}</b>"
+            field.value = f"<b style='color:var(--course-no)'>{html.escape(str(error))}</b>"
 
     return told

@@ -4,6 +4,7 @@ import pytest
 
 from tools import site
 
+pytestmark = pytest.mark.xdist_group("website")  # made once
 LESSONS = ("01_gan_intuition", "03_training_loop", "06_painting")
 
 
