@@ -274,8 +274,9 @@ def test_ctrl_c_in_the_last_step_still_writes_the_generator(monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return step(*words, **options)
 
-    monkeypatch.setattr(dcgan, "adversarial_step", interrupted_at_last)
+    monkeypatch.setattr(dcgan.learning, "adversarial_step", interrupted_at_last)
     train("--images", 64, "--out", "run")
+    assert next(steps) == 3  # it was interrupted
     assert pretrained.names("run") == ["generator"]
 
 

@@ -130,7 +130,7 @@ def test_what_is_measured_is_the_training_of_dcgan(scale, measure_here, monkeypa
         return penalty(*words)
 
     monkeypatch.setattr(scale.training.Training, "fit", noting_fit)
-    monkeypatch.setattr(dcgan, "gradient_penalty", noting_penalty)
+    monkeypatch.setattr(dcgan.step, "gradient_penalty", noting_penalty)
     row = scale.Row(4, 32, 4, "no")
     measure_here(row, argparse.Namespace(device="cpu", seconds=1e-6))
     steps = 1 + scale.BLOCKS
