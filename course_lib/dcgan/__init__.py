@@ -38,7 +38,7 @@ from course_lib.dcgan.step import (
     hinge_generator_loss,
     tutorial_step,
 )
-from course_lib.dcgan.styled import ComparingDiscriminator, Styled, StyledGenerator
+from course_lib.dcgan.styled import ComparingDiscriminator, StyledGenerator
 from course_lib.tracing import (  # lesson 2's tools to look inside
     Layer,
     Trace,

@@ -49,18 +49,19 @@ CALM = replace(R1, average=0.999, decay_from=0.6)  # a long, calm end
 
 # The first moments are closer together: there is more to see.
 FILM = {0, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 900}
+AT_LENGTH = {"pictures_every": FILM | set(range(1000, 100_000, 1000)), "save_every": 1000}
 
 PRESETS = {
     "faces": Preset(
         "the course's painter, an hour on a CPU", CALM, 450_000,
         sizes={"width": 32, "styled": True, "held_out": "held-out"},
-        fit={"pictures_every": FILM | set(range(1000, 100_000, 1000)), "save_every": 1000},
+        fit=AT_LENGTH,
         weights="faces-styled",
     ),
     "faces-dcgan": Preset(
         "the article's networks, an hour on a CPU", CALM, 600_000,
         sizes={"width": 32, "held_out": "held-out"},
-        fit={"pictures_every": FILM | set(range(1000, 100_000, 1000)), "save_every": 1000},
+        fit=AT_LENGTH,
         weights="faces-dcgan",
     ),
     "quick": Preset("seconds: it has only begun", R1, 4_000, sizes={"width": 24}),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib.dcgan.players import NOISE_SIZE, middle_layers
+from course_lib.dcgan.players import NOISE_SIZE, initialise_weights, middle_layers
 from course_lib.errors import CourseError
 
 STYLE_SIZE = 128
@@ -76,8 +76,7 @@ class StyledGenerator(nn.Module):
         self.styled = nn.ModuleList(Styled(each) for each in maps)
         self.colour = nn.Conv2d(maps[-1], channels, 1)
         for layer in (self.start, *(pair[0] for pair in self.enlarge), self.colour):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
-        nn.init.zeros_(self.colour.bias)
+            initialise_weights(layer)
 
     def forward(self, noise: Tensor) -> Tensor:
         size = self.noise_size
