@@ -128,10 +128,11 @@ def runs_everywhere(lesson: Lesson) -> Iterator[str]:
 
 def asks_for_a_gpu_where_it_trains(lesson: Lesson) -> Iterator[str]:
     """Colab then offers one; a student's share of Colab's GPUs is not spent on other lessons."""
-    if lesson.notebook.metadata.get("accelerator") == "GPU":
-        if not any("settings.budget()" in cell.source for cell in lesson.code):
-            yield "its metadata ask for a GPU, and it trains as long with one as without"
-    elif any("settings.budget()" in cell.source for cell in lesson.code):
+    asks = lesson.notebook.metadata.get("accelerator") == "GPU"
+    trains = any("settings.budget()" in cell.source for cell in lesson.code)
+    if asks and not trains:
+        yield "its metadata ask for a GPU, and it trains as long with one as without"
+    if trains and not asks:
         yield "it trains longer with a GPU, and its metadata do not ask for one (run `make colab`)"
 
 

@@ -97,3 +97,13 @@ def picture(page, selector: str, wanted: Callable[[str], bool], seconds: float =
         assert time.monotonic() < end, f"{selector} is not what it should become"
         page.wait_for_timeout(100)
     return seen
+
+
+def turn(page, handle: str, key: str = "ArrowRight") -> Callable[[], None]:
+    """By the keyboard alone: into focus, and one step on."""
+
+    def act() -> None:
+        page.locator(handle).first.focus()
+        page.keyboard.press(key)
+
+    return act

@@ -1,10 +1,10 @@
 """Every control of every widget without a mouse: Tab reaches it, it is seen there, keys move it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import gallery
 import pytest
-from student import Witness, open_lesson, picture, run_all
+from student import Witness, open_lesson, picture, run_all, turn
 
 pytestmark = pytest.mark.xdist_group("gallery")  # one kernel for all of it
 CONTROLS = "button:enabled, input:enabled, select:enabled, .noUi-handle, .widget-readout"
@@ -104,14 +104,6 @@ def test_every_control_moves_by_a_key(shown, name):
         )  # fmt: skip
 
 
-def by(page, selector: str, key: str) -> Callable[[], None]:
-    def act() -> None:
-        page.locator(selector).first.focus()
-        page.keyboard.press(key)
-
-    return act
-
-
 ACTS = [  # what is focused, the key, and the picture that becomes another one
     (".gan-step", "Enter", ".gan-playground-picture"),
     (".gan-reset", "Enter", ".gan-playground-picture"),
@@ -124,17 +116,17 @@ ACTS = [  # what is focused, the key, and the picture that becomes another one
 
 @pytest.mark.slow
 def test_keys_have_their_effect(shown):
-    by(shown, ".sketchpad-palette:nth-of-type(2)", "Space")()
-    by(shown, ".sketchpad-cells", "Enter")()
+    turn(shown, ".sketchpad-palette:nth-of-type(2)", "Space")()
+    turn(shown, ".sketchpad-cells", "Enter")()
     for selector, key, seen in ACTS:
         shown.locator(seen).first.scroll_into_view_if_needed()
         before = picture(shown, seen, bool)
-        by(shown, selector, key)()
+        turn(shown, selector, key)()
         picture(shown, seen, lambda now, before=before: now != before, 30)
-    by(shown, ".duel-play button", "Enter")()
+    turn(shown, ".duel-play button", "Enter")()
     tally = shown.locator(".verdicts-tally").first
     before = tally.inner_text()
-    by(shown, ".verdicts-mark button", "Space")()
+    turn(shown, ".verdicts-mark button", "Space")()
     shown.wait_for_function("([one, was]) => one.innerText !== was",
         arg=[tally.element_handle(), before], timeout=10_000,
     )  # fmt: skip
@@ -142,7 +134,7 @@ def test_keys_have_their_effect(shown):
 
 @pytest.mark.slow
 def test_points_are_drawn_by_keys(shown):
-    by(shown, ".gan-target select", "End")()
+    turn(shown, ".gan-target select", "End")()
     cells = shown.locator(".gan-playground .gan-cell")
     cells.first.wait_for(timeout=20_000)
     shown.evaluate(MARK, ["gan-board", CONTROLS])
@@ -150,5 +142,5 @@ def test_points_are_drawn_by_keys(shown):
     assert len(found) == 122  # 121 cells, and “Clear”
     assert all(one["ring"] for one in found)
     before = picture(shown, ".gan-playground-picture", bool)
-    by(shown, ".gan-playground .gan-cell", "Space")()
+    turn(shown, ".gan-playground .gan-cell", "Space")()
     picture(shown, ".gan-playground-picture", lambda now: now != before, 30)

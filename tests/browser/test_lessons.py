@@ -10,7 +10,7 @@ import ipywidgets
 import nbformat
 import pytest
 import test_playground
-from student import Witness, open_lesson, picture, run_all
+from student import Witness, open_lesson, picture, run_all, turn
 
 from course_lib import widgets
 from tools.notebooks import ROOT
@@ -26,16 +26,6 @@ def changed(page, selector: str, act: Callable[[], None]) -> None:
     before = picture(page, selector, bool)
     act()
     picture(page, selector, lambda now: now != before, 60)
-
-
-def turn(page, handle: str, key: str = "ArrowRight") -> Callable[[], None]:
-    """By the keyboard alone: into focus, and one step on."""
-
-    def act() -> None:
-        page.locator(handle).first.focus()
-        page.keyboard.press(key)
-
-    return act
 
 
 def film(page) -> None:
