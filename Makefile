@@ -21,7 +21,8 @@ STORED := COURSE_DEVICE=cpu COURSE_BUDGET=quick
 
 # uv asks the index that pip asks; with CPU=1, PyTorch's own for torch.
 UV := index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; $(BIN)/uv
-UV_INSTALL := $(UV) pip install --quiet $(if $(CPU),--torch-backend=cpu)
+# Compiled once at the installation: otherwise each first import is, and each import where Python may not write.
+UV_INSTALL := $(UV) pip install --quiet --compile-bytecode $(if $(CPU),--torch-backend=cpu)
 UNIT := -n 2 --dist loadscope --no-loadscope-reorder --durations=20 $(if $(ALL),,-m "not slow") tests --ignore=tests/browser
 
 # No reports to anyone; root (in a container) may run the server too.
