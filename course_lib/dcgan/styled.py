@@ -42,12 +42,12 @@ class StyledGenerator(nn.Module):
 
     1. Style (Karras et al. 2018, arXiv 1812.04948): two layers make a style of the noise, and every
        layer hears it. "Green eyes" can be said once, to all places.
-    2. Even stamps: a transposed convolution of kernel 3 lays more stamps on some pixels than on
-       their neighbours; the mean of each 2×2 makes up for it. A plain area stays plain.
+    2. Even stamps: a transposed convolution of kernel 3 and stride 2 makes four kinds of pixel,
+       and each 2×2 holds one of each, so that its mean is the same everywhere in a flat area.
     3. The last layer looks at one pixel at a time: a colour is what the maps say there.
 
     Input: noise (B, noise_size) or (B, noise_size, 1, 1). Output: images (B, channels, S, S) in
-    [-1, 1]. `width` and `image_size` as `Generator`'s; half of `width` are the maps at full side.
+    [-1, 1]. `width` and `image_size` as `Generator`'s; at full side there are width / 2 maps.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class StyledGenerator(nn.Module):
         if width < 2:
             raise CourseError(f"width is {width}; choose 2 or more feature maps, such as 32")
         self.noise_size = noise_size
-        maps = [width * 2**i // 2 for i in range(doublings, -1, -1)]  # 256, 128, 64, 32, 16
+        maps = [width * 2**i // 2 for i in range(doublings, -1, -1)]  # 256, …, 16 at width 32
         self.style = nn.Sequential(
             nn.Linear(noise_size, STYLE_SIZE),
             nn.LeakyReLU(0.2),
@@ -85,7 +85,7 @@ class StyledGenerator(nn.Module):
                 f"noise is (B, {size}) or (B, {size}, 1, 1), not {tuple(noise.shape)}"
             )
         noise = noise.flatten(1)
-        style = self.style(F.normalize(noise) * size**0.5)
+        style = self.style(F.normalize(noise) * size**0.5)  # all noises of one length
         x = self.styled[0](self.start(noise[:, :, None, None]), style)
         for enlarge, styled in zip(self.enlarge, self.styled[1:], strict=True):
             x = styled(enlarge(x), style)  # twice the side, half the maps
