@@ -16,6 +16,9 @@ BIN   := .venv/bin
 READY := .venv/.ready
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with nbval.cfg
 
+# Below 0.26 typer shows no help of arguments beside click 8.5. Later ones bring a click of their own.
+TOO_NEW := "click<8.5"
+
 # What is stored in the notebooks was made like this, so it is compared like this.
 STORED := COURSE_DEVICE=cpu COURSE_BUDGET=quick
 
@@ -109,5 +112,5 @@ $(READY): pyproject.toml constraints.txt
 .venv-lowest/.ready: pyproject.toml | $(READY)
 	@echo "Installing the lowest versions into .venv-lowest (a few minutes, once) ..."
 	@$(BIN)/uv venv --quiet --clear --python "$(OLDEST_PYTHON)" .venv-lowest
-	@$(UV_INSTALL) --python .venv-lowest/bin/python --resolution lowest-direct -e ".[test]"
+	@$(UV_INSTALL) --python .venv-lowest/bin/python --resolution lowest-direct -e ".[test]" $(TOO_NEW)
 	@touch $@
