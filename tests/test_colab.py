@@ -74,6 +74,14 @@ def test_packages_are_read_as_pypi_compares_them():
     }  # fmt: skip
 
 
+def test_another_python_than_colabs_is_named():
+    here = ".".join(map(str, sys.version_info[:2]))
+    said = colab.on_what(Path(sys.executable), f"# Python {here}, and these versions.")
+    assert said == f"on Colab's versions, with Python {here}"
+    assert "Colab has Python 2.7" in colab.on_what(Path(sys.executable), "# Python 2.7, and")
+    assert re.search(r"Python \d+\.\d+", colab.PACKAGES.read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def lesson(tmp_path) -> Path:
     """A lesson of three cells, which are not as stored, raise, and are as stored."""

@@ -296,6 +296,14 @@ def test_readme_opens_every_lesson_in_colab():
         assert f"[{lesson.title}](notebooks/{lesson.path.name})" in readme
 
 
+def test_readme_names_the_lessons_that_ask_colab_for_a_gpu():
+    readme = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"Lessons ([\w, ]+) ask Colab for a GPU", readme)[1]
+    asking = [lesson for lesson in LESSONS if "accelerator" in lesson.notebook.metadata]
+    numbers = [lesson.title.split(" · ")[0] for lesson in asking]
+    assert re.split(r", | and ", said) == numbers
+
+
 def run_cell(source: str, names: dict) -> object:
     """What IPython does with a cell: run it, return the value of its last line."""
     tree = ast.parse(TransformerManager().transform_cell(source))

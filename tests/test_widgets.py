@@ -2,7 +2,9 @@
 
 import base64
 import io
+import sys
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -217,6 +219,12 @@ def test_still_stands_in_where_no_kernel_runs(playground):
     assert playground.gan.rounds == 0  # the game itself has not begun
     again = base64.b64decode(DisplayFormatter().format(Playground(still_rounds=10))[0]["image/png"])
     assert np.array_equal(np.asarray(still), np.asarray(Image.open(io.BytesIO(again))))
+
+
+def test_colab_gets_the_widget_without_a_picture_beside_it(playground, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    data, _ = DisplayFormatter().format(playground)
+    assert set(data) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
 
 
 def test_colours_say_who_is_believed():

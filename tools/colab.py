@@ -89,6 +89,20 @@ def interpreter(home: Path) -> Path:
     return home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
+def version(python: Path) -> str:
+    """Of an interpreter, as "3.13"."""
+    probe = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
+    done = subprocess.run([python, "-c", probe], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def on_what(python: Path, text: str) -> str:
+    """What the lessons ran on; where no Python like Colab's was found, another was taken."""
+    has, theirs = version(python), re.search(r"Python (\d+\.\d+)", text)[1]
+    other = "" if has == theirs else f"; Colab has Python {theirs}: name one by COLAB_PYTHON=…"
+    return f"on Colab's versions, with Python {has}{other}"
+
+
 def build_wheel(python: Path, folder: Path) -> Path:
     """The checkout as a wheel, built by Colab's own pip."""
     line = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, notebooks.ROOT]
@@ -200,7 +214,8 @@ def main() -> None:
     started = time.monotonic()
     checking.require_nbval()
     lender = interpreter(given.environment.absolute())
-    known = set(packages(PACKAGES.read_text(encoding="utf-8")))
+    listed = PACKAGES.read_text(encoding="utf-8")
+    known = set(packages(listed))
     chosen = [one.path for one in lessons.chosen(notebooks.ROOT, given.lessons)]
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +225,8 @@ def main() -> None:
             outcomes.append(done)
             why = f"; {done.first}" if done.first else ""
             print(f"{lesson.stem}: {done.verdict}, {done.seconds:.0f} s{why}", flush=True)
-    print(f"\n{table(outcomes)}\n\n{time.monotonic() - started:.0f} s on Colab's versions")
+    took = time.monotonic() - started
+    print(f"\n{table(outcomes)}\n\n{took:.0f} s {on_what(lender, listed)}")
     if not all(one.passed for one in outcomes):
         raise SystemExit(1)
 

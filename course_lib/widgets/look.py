@@ -11,8 +11,12 @@ _ARROW = (  # ipywidgets' own is black, in the dark too
     "data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'>"
     "<path fill='%23ddd' d='M5.2 5.9 9 9.7l3.8-3.8 1.2 1.2-4.9 5-4.9-5z'/></svg>"
 )
-# The dark themes of JupyterLab, Colab and VS Code.
-_DARK = ("[data-jp-theme-light='false']", "html[theme='dark']", ".vscode-dark")
+_DARK = (  # themes: JupyterLab's; Colab's; VS Code's two, of which it calls a light one both names
+    "[data-jp-theme-light='false']",
+    "html[theme='dark']",
+    ".vscode-dark",
+    ".vscode-high-contrast:not(.vscode-high-contrast-light)",
+)
 _STYLE = f"""<style>
 .course-widget {{
   --course-ring: #0072B2; --course-gap: #FFF;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from collections.abc import Sequence
 
 import ipywidgets
@@ -27,15 +28,19 @@ class WithStill(ipywidgets.VBox):
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **_) -> dict:
-        return {
+        bundle = {
             "text/plain": self.words,
-            "image/png": base64.b64encode(self.still()).decode("ascii"),
             "application/vnd.jupyter.widget-view+json": {
                 "version_major": 2,
                 "version_minor": 0,
                 "model_id": self.model_id,
             },
         }
+        # Colab gets what ipywidgets' own send, and no more: it does not say which of a picture
+        # and a widget it would show.
+        if "google.colab" not in sys.modules:
+            bundle["image/png"] = base64.b64encode(self.still()).decode("ascii")
+        return bundle
 
 
 def encode(picture: Image.Image, form: str = "PNG", **options) -> bytes:
