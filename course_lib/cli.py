@@ -197,8 +197,10 @@ def _paint(asked: SimpleNamespace) -> None:
     room = importlib.import_module(f"course_lib.{MODELS[asked.model]}")
     weights = next(preset.weights for preset in room.PRESETS.values() if preset.weights)
     took = pretrained.describe(weights)["training"]
+    parts = [took, *filter(None, [took.get("before")])]  # a training may go on from another
+    images, minutes = (sum(part[name] for part in parts) for name in ("images", "minutes"))
     typer.echo(
-        f"{weights}: {took['images']:,} images in {took['minutes']:.0f} minutes "
+        f"{weights}: {images:,} images in {minutes:.0f} minutes "
         f"({took['device']}), {took['command']}"
     )
     painter = room.Painter()

@@ -524,6 +524,6 @@ def _known(what: str, name: str, table: dict) -> str:
 
 
 def _positive(what: str, value):
-    if not value > 0:
-        raise CourseError(f"{what} is {value!r}; it must be greater than 0.")
+    if isinstance(value, str) or not value > 0:
+        raise CourseError(f"{what} is {value!r}; it must be a number greater than 0.")
     return value

@@ -64,6 +64,15 @@ def test_wrong_shapes_are_told(encoder):
         G(torch.randn(2, 100), torch.randn(2, 64))
 
 
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [("red eyes", "a list of texts"), ([3], "a list of texts"), ([], "no prompt")],
+)
+def test_what_is_no_list_of_prompts_is_not_painted(encoder, prompts, says):
+    with pytest.raises(CourseError, match=says):
+        cgan.Painter(networks(encoder)[0], encoder)(prompts)
+
+
 def test_all_pairs_at_once_are_the_pairs_one_by_one(encoder):
     _, D = networks(encoder)
     images, thoughts = torch.rand(3, 3, 64, 64) * 2 - 1, torch.randn(4, 128)

@@ -197,7 +197,8 @@ def test_rules_change_in_the_middle_of_a_game():
         ({"target": "square"}, "no target called 'square'; known: ring, line"),
         ({"loss": "L1"}, "no loss called 'L1'; known: non-saturating, minimax"),
         ({"optimiser": "Lion"}, "no optimiser called 'Lion'; known: Adam, SGD"),
-        ({"lr_d": 0}, "learning rate is 0; it must be greater than 0"),
+        ({"lr_d": 0}, "learning rate is 0; it must be a number greater than 0"),
+        ({"lr_g": "1e-2"}, "learning rate is '1e-2'; it must be a number greater than 0"),
         ({"steps_g": -1}, "steps_g is -1"),
     ],
 )

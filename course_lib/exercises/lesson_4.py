@@ -85,8 +85,9 @@ def matching_loss(loss: Callable) -> str:
     require(
         not close(one + fake), "The misfits are missing: that is the D of lesson 3, with words."
     )
+    praised = F.softplus(-misfits).mean()
     require(
-        not close(one + fake + F.softplus(-misfits).mean()),
+        not close(one + fake + praised) and not close(one + (fake + praised) / 2),
         "You call the misfits class 1. The picture is real, but the words are wrong: class 0.",
     )
     require(

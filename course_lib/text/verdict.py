@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from course_lib import judge
-from course_lib.text.encoder import Understanding
+from course_lib.text.encoder import Understanding, vocabulary
 from course_lib.text.facts import facts_of
 
 
@@ -40,7 +41,7 @@ def remarks(found: Understanding) -> list[str]:
     if found.nothing:
         lines.append("Nothing is asked for: any face will do.")
     if found.unknown:
-        words = ", ".join(word[:30] for word in dict.fromkeys(found.unknown))
+        words = ", ".join(map(_with_a_guess, dict.fromkeys(found.unknown)))
         lines.append(f"Unknown words, which say nothing to it: {words[:200]}")
     if found.denials:
         words = ", ".join(dict.fromkeys(found.denials))
@@ -51,6 +52,14 @@ def remarks(found: Understanding) -> list[str]:
     if found.cut:
         lines.append(f"The prompt is too long; left out: {found.cut[:60]}")
     return lines
+
+
+def _with_a_guess(word: str) -> str:
+    """An unknown word, and the known one that may have been meant: "grey (gray?)"."""
+    said = word.lower()
+    known = [one for one in vocabulary() if len(one) > 2 and one[0] == said[0]]
+    near = difflib.get_close_matches(said, known, n=1, cutoff=0.75)
+    return f"{word[:30]} ({near[0]}?)" if near else word[:30]
 
 
 def summary(verdict: Mapping[str, bool]) -> str:

@@ -70,6 +70,7 @@ def loss(wrong=1.0, sign=1, weight=0.5):
     [
         (loss(wrong=0, weight=1), "The misfits are missing"),
         (loss(sign=-1, weight=1), "You call the misfits class 1"),
+        (loss(sign=-1), "You call the misfits class 1"),
         (loss(weight=1), "one half each"),
         (loss(weight=0.1), "For the test's scores"),
         (lambda *scores: torch.cat(scores), "one number"),

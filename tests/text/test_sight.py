@@ -66,6 +66,10 @@ def test_verdicts_name_what_was_asked_for():
             "short hair, no glasses",
             ["Unknown words", "It has learnt no denials: what follows “no”"],
         ),
+        (
+            "red eyes, Grey hair, a frown, the night",
+            ["Unknown words, which say nothing to it: Grey (gray?), frown (frowning?), night"],
+        ),
         ("不戴眼镜", ["It has learnt no denials: what follows “不”"]),
         ("闷闷不乐，红眼睛", []),
         ("red eyes, blue eyes", ["The eye color cannot be red and blue at once; either counts."]),
