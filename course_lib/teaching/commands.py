@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -41,6 +42,16 @@ def add(app: typer.Typer, told: Told) -> None:
 
     for run in (doctor, check, release, grade):
         command(run)
+
+
+def _writable(*files: Path | None) -> None:
+    """Before the lessons are run, not after, it is said that a result cannot be written."""
+    for file in filter(None, files):
+        if file.is_dir():
+            raise CourseError(f"{file} is a folder: name a file in it")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
 
 
 def doctor(
@@ -85,6 +96,7 @@ def check(
     from course_lib.teaching import doctor as room
     from course_lib.teaching.lessons import checkout, chosen
 
+    _writable(junit, page)
     root = checkout(checking.NEEDS)
     wanted = chosen(root, lessons or [])
     checking.require_nbval()
@@ -148,6 +160,7 @@ def grade(
     from course_lib.teaching import grading
     from course_lib.teaching.lessons import checkout, lessons
 
+    _writable(table)
     submissions = grading.collect(folder, lessons(checkout()))
     done = 0
 
