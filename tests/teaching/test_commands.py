@@ -37,6 +37,15 @@ def test_every_command_and_option_says_what_it_is_for(name, monkeypatch):
         assert parameter.help.rstrip().endswith((".", "?", '."', "…")), parameter.name
 
 
+def test_an_old_code_page_does_not_stop_it(monkeypatch):
+    """As on Windows, where it is the encoding of what goes into a file or a pipe."""
+    finding = doctor.Finding("fonts", "warning", "none", "install some")
+    monkeypatch.setattr(doctor, "examine", lambda: iter([finding]))
+    said = CliRunner(charset="cp1252").invoke(cli.app, ["doctor"])
+    assert said.exit_code == 0
+    assert "none → install some" in said.stdout_bytes.decode("utf-8")
+
+
 @pytest.mark.parametrize(
     ("module", "work", "words"),
     [
