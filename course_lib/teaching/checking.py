@@ -120,9 +120,13 @@ def run(
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         waiting = {pool.submit(_run, root, lesson, kernel): lesson for lesson in chosen}
         results = {}
-        for done in as_completed(waiting):
-            results[waiting[done]] = done.result()
-            report(done.result())
+        try:
+            for done in as_completed(waiting):
+                results[waiting[done]] = done.result()
+                report(done.result())
+        except BaseException:  # after Ctrl-C no other lesson is begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [results[lesson] for lesson in chosen]
 
 

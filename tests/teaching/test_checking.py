@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -65,6 +66,23 @@ def test_a_kernel_that_is_not_there_is_named_with_those_that_are(course):
     line = checking.command(course, "python3", course / "x.xml")
     assert line[line.index("--nbval-kernel-name") + 1] == "python3"
     assert "--nbval-current-env" not in line
+
+
+def test_after_ctrl_c_no_other_lesson_is_begun(course, monkeypatch):
+    begun = []
+
+    def slow(root, lesson, kernel):
+        begun.append(lesson)
+        time.sleep(0.2)
+        return checking.Result(lesson.path.stem, 1, 0, 0.2, None, None)
+
+    def ctrl_c(result):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checking, "_run", slow)
+    with pytest.raises(KeyboardInterrupt):
+        checking.run(course, lessons(course) * 2, report=ctrl_c)
+    assert len(begun) <= 2  # the first, and the one that was running
 
 
 def test_an_error_of_the_doctors_stops_it_before_the_lessons(course, healthy, monkeypatch):
