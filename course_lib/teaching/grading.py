@@ -33,6 +33,7 @@ SIGNS = {"right": "✓", "wrong": "✗", "waiting": "○", "time limit": "⏱", 
 LONGEST_START = 180  # seconds until torch is there; a busy machine takes 20
 WIDEST = 30  # letters of a verdict in the table; the CSV has all of it
 WORDS = "lessons?|assignments?|exercises?|homework|week|notebooks?|ps"
+WORDS += "|student|ai-painting-course(-main)?"  # what was handed out, handed in as a whole
 ASIDE = re.compile(rf"({WORDS})?[\W_]*\d+[a-c]?|{WORDS}")  # folders that name no student
 FORMULA = ("=", "+", "-", "@")
 COPY = re.compile(r"[\s_-]*(copy\d*|\(\d+\))", re.IGNORECASE)

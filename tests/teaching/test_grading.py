@@ -154,6 +154,8 @@ def test_names_come_from_files_and_folders(course, tmp_path):
         "class/dan/lesson_2/02_sizes-copy1.ipynb": "dan",
         "eve/02_sizes/answer.ipynb": "eve",
         "fay.ipynb": "fay",
+        "gil/student/notebooks/02_sizes.ipynb": "gil",  # what was handed out, as a whole
+        "hu/ai-painting-course-main/notebooks/02_sizes.ipynb": "hu",
     }.items():
         assert grading.student(tmp_path / path, tmp_path, lesson) == name, path
 
