@@ -31,6 +31,7 @@ from course_lib.teaching.lessons import Exercise, Lesson, LessonsError, read, so
 
 SIGNS = {"right": "✓", "wrong": "✗", "waiting": "○", "time limit": "⏱", "broken": "✗"}
 LONGEST_START = 180  # seconds until torch is there; a busy machine takes 20
+LONGEST_WAIT = 1.0  # seconds until Ctrl-C is seen
 WIDEST = 30  # letters of a verdict in the table; the CSV has all of it
 WORDS = "lessons?|assignments?|exercises?|homework|week|notebooks?|ps"
 WORDS += "|student|ai-painting-course(-main)?"  # what was handed out, handed in as a whole
@@ -141,19 +142,24 @@ def grade(
 
     seconds: what the code of one notebook may take, all its exercises together.
     """
+    stopped = threading.Event()
 
     def one(submission: Submission) -> Graded:
-        graded = _grade(submission, seconds)
+        graded = _grade(submission, seconds, stopped)
         report(graded)
         return graded
 
     if jobs == 1:  # in this thread, so that Ctrl-C ends the process that it waits for
         return list(map(one, submissions))
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        return list(pool.map(one, submissions))
+        try:
+            return list(pool.map(one, submissions))
+        except BaseException:  # Ctrl-C, which the processes do not hear: end them, begin no others
+            stopped.set()
+            raise
 
 
-def _grade(submission: Submission, seconds: float) -> Graded:
+def _grade(submission: Submission, seconds: float, stopped: threading.Event) -> Graded:
     """Verdicts on all exercises. One that has no end, or ends Python, is stepped over.
 
     While others wait, an exercise may take half of the time that is left: so an endless loop in the
@@ -165,11 +171,11 @@ def _grade(submission: Submission, seconds: float) -> Graded:
         return Graded(submission, broken or [Verdict("", "broken", submission.complaint)])
     waiting, left, verdicts = list(submission.lesson.exercises), seconds, []
     apart = None
-    while waiting:
+    while waiting and not stopped.is_set():
         if left <= 0:
             verdicts += [_late(one, "not reached: the notebook's time was up") for one in waiting]
             break
-        with Pupil(submission.path, waiting) as pupil:
+        with Pupil(submission.path, waiting, stopped) as pupil:
             if pupil.gone:
                 verdicts += [Verdict(one.number, "broken", pupil.why) for one in waiting]
                 break
@@ -190,7 +196,8 @@ def _late(exercise: Exercise, message: str, seconds: float = 0.0) -> Verdict:
 class Pupil:
     """The process that runs a notebook's exercises, from here."""
 
-    def __init__(self, path: Path, exercises: Sequence[Exercise]) -> None:
+    def __init__(self, path: Path, exercises: Sequence[Exercise], stopped: threading.Event) -> None:
+        self.stopped = stopped
         self.token = secrets.token_hex(16)  # what the student's code prints is no verdict
         self.folder = tempfile.TemporaryDirectory(
             prefix="course-grade-", ignore_cleanup_errors=True
@@ -254,17 +261,21 @@ class Pupil:
                 return Verdict(exercise.number, said["kind"], _clean(said["message"]), took)
 
     def _next(self, deadline: float) -> dict[str, Any] | None:
-        """The next line with the token; None when the process is gone or the time is up."""
-        while True:
+        """The next line with the token; None when the process is gone, stopped, or late."""
+        while not self.stopped.is_set():
+            left = max(0.0, deadline - time.monotonic())
             try:
-                line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = self.lines.get(timeout=min(left, LONGEST_WAIT))
             except queue.Empty:
+                if left > LONGEST_WAIT:
+                    continue
                 return None
             if line is None:
                 return None
             token, _, said = line.partition(" ")
             if secrets.compare_digest(token.encode(), self.token.encode()):
                 return json.loads(said)
+        return None
 
     def _listen(self) -> None:
         for line in self.process.stdout:

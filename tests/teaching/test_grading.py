@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,21 @@ def test_a_class_is_graded(course, tmp_path, monkeypatch):
     assert marks["cy", "2.1"]["verdict"] == marks["cy", "2.4"]["verdict"] == "broken"
     assert victim.read_text() == "here"
     assert not (tmp_path / "new.txt").exists()
+
+
+def test_after_ctrl_c_nobodys_loop_is_waited_for(course, tmp_path):
+    folder = tmp_path / "handed-in"
+    write(folder / "bo" / "02_sizes.ipynb", sizes("while True:\n    pass" + CALL))
+    (folder / "ada.ipynb").write_text("{")
+
+    def ctrl_c(graded):
+        time.sleep(1)  # bo's process has begun
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        grading.grade(grading.collect(folder, lessons.lessons(course)), 60, 2, ctrl_c)
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
