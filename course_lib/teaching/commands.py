@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -172,7 +173,8 @@ def grade(
         typer.echo(f"{done} of {len(submissions)}: {name}  {signs}")
 
     results = grading.grade(submissions, seconds, jobs, tell)
-    for text in grading.tables(results):
+    columns = shutil.get_terminal_size((grading.WIDE, 24)).columns
+    for text in grading.tables(results, columns):
         typer.echo("\n" + text)
     if any(one.apart is False for one in results):
         typer.echo("\nThe network was closed by Python alone: this system gives no other.")

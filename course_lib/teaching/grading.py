@@ -32,7 +32,8 @@ from course_lib.teaching.lessons import Exercise, Lesson, LessonsError, read, so
 SIGNS = {"right": "✓", "wrong": "✗", "waiting": "○", "time limit": "⏱", "broken": "✗"}
 LONGEST_START = 180  # seconds until torch is there; a busy machine takes 20
 LONGEST_WAIT = 1.0  # seconds until Ctrl-C is seen
-WIDEST = 30  # letters of a verdict in the table; the CSV has all of it
+WIDE = 200  # letters of a line, where there is no terminal that has fewer
+LETTERS = (30, 20, 12, 0)  # of a verdict in a table, the most that fit; the CSV has all of it
 WORDS = "lessons?|assignments?|exercises?|homework|week|notebooks?|ps"
 WORDS += "|student|ai-painting-course(-main)?"  # what was handed out, handed in as a whole
 ASIDE = re.compile(rf"({WORDS})?[\W_]*\d+[a-c]?|{WORDS}")  # folders that name no student
@@ -310,15 +311,21 @@ def _clean(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in str(text))
 
 
-def tables(results: Sequence[Graded]) -> Iterator[str]:
-    """A table a lesson, student × exercise; then the notebooks that could not be graded."""
+def tables(results: Sequence[Graded], columns: int = WIDE) -> Iterator[str]:
+    """A table a lesson, student × exercise; then the notebooks that could not be graded.
+
+    columns: of the terminal; where a table is wider, verdicts lose words.
+    """
     known = {one.submission.lesson for one in results if one.submission.lesson}
     for lesson in sorted(known, key=lambda one: one.path.name):
         here = [one for one in results if one.submission.lesson == lesson]
         heads = [exercise.number for exercise in lesson.exercises]
-        rows = [_row(one, here, heads) for one in here]
-        rows.insert(0, [f"{lesson.name} · {lesson.title}", *heads])
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for letters in LETTERS:
+            rows = [_row(one, here, heads, letters) for one in here]
+            rows.insert(0, [f"{lesson.name} · {lesson.title}", *heads])
+            widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+            if sum(widths) + 2 * len(heads) < columns:
+                break
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
@@ -330,20 +337,20 @@ def tables(results: Sequence[Graded]) -> Iterator[str]:
         yield "\n".join(["Not graded:", *lines])
 
 
-def _row(graded: Graded, here: Sequence[Graded], heads: Sequence[str]) -> list[str]:
+def _row(graded: Graded, here: Sequence[Graded], heads: Sequence[str], letters: int) -> list[str]:
     name = _clean(graded.submission.student)
     if sum(one.submission.student == graded.submission.student for one in here) > 1:
         name += f" ({_clean(graded.submission.path.parent.name)}/{graded.submission.path.name})"
-    cells = {verdict.number: _cell(verdict) for verdict in graded.verdicts}
+    cells = {verdict.number: _cell(verdict, letters) for verdict in graded.verdicts}
     return [name, *(cells.get(head, "") for head in heads)]
 
 
-def _cell(verdict: Verdict) -> str:
+def _cell(verdict: Verdict, letters: int) -> str:
     sign = SIGNS[verdict.kind]
-    if verdict.kind in ("right", "waiting"):
+    if verdict.kind in ("right", "waiting") or not letters:
         return sign
     message = "broken notebook" if verdict.kind == "broken" else verdict.message
-    words = message if len(message) <= WIDEST else message[: WIDEST - 1].rstrip() + "…"
+    words = message if len(message) <= letters else message[: letters - 1].rstrip() + "…"
     return f"{sign} {words}"
 
 

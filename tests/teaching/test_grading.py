@@ -72,6 +72,24 @@ def test_what_stops_is_wrong_and_says_why(judge, answer, words):
     assert words in verdict["message"]
 
 
+def test_a_long_message_is_kept_whole(judge):
+    verdict = judge(sizes(f"raise ValueError('{'long ' * 150}end')" + CALL))
+    assert verdict["message"].endswith("long end")
+
+
+def test_a_table_fits_the_terminal(course, tmp_path):
+    lesson = lessons.lessons(course)[0]
+    about = grading.Submission(tmp_path / "x.ipynb", "ada", lesson)
+    wrong = [grading.Verdict(number, "wrong", "You forgot the padding") for number in ASKED]
+    results = [grading.Graded(about, wrong)]
+    (whole,) = grading.tables(results)
+    assert "✗ You forgot the padding" in whole
+    for columns, words in ((60, "✗ You forgot the padd"), (45, "✗ You forgot"), (30, "✗    ✗")):
+        (table,) = grading.tables(results, columns)
+        assert max(map(len, table.splitlines())) < columns
+        assert words in table
+
+
 def test_an_answer_may_stand_elsewhere_and_lean_on_other_cells(judge):
     """In a cell of its own, without ids, with a helper and a magic in cells above."""
     helper = code("%matplotlib inline\nhalf = {'n': 1}", "h")
