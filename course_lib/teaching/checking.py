@@ -30,6 +30,7 @@ from course_lib.teaching.lessons import Lesson
 NEEDS = ("notebooks", "nbval.cfg")
 NBVAL = ("--nbval-cell-timeout=300", "--nbval-sanitize-with", "nbval.cfg")  # as in the Makefile
 STORED = {"COURSE_DEVICE": "cpu", "COURSE_BUDGET": "quick"}  # how the stored outputs were made
+LATE = re.compile(r"Cell \d+: (Timeout of .*)")  # nbval's words; it counts cells from 0
 COLOUR = re.compile(r"(?:\x1b|#x1B)\[[\d;]*m")
 SHORT = 160  # letters of a difference in the table; the page and the XML have all of it
 
@@ -190,7 +191,8 @@ def difference_in(case: ElementTree.Element) -> Difference:
     if sides:
         return Difference(cell, sides[comparing.EXPECTED], sides.get(comparing.FOUND, ""))
     said = [line for line in map(str.strip, lines) if line]
-    telling = [line for line in said if "output fields" in line.lower() or line.startswith("E  ")]
+    telling = [late[1] for line in said if (late := LATE.match(line))]  # not the KeyboardInterrupt
+    telling += [line for line in said if "output fields" in line.lower() or line.startswith("E  ")]
     return Difference(cell, "", (telling[:1] or said[-1:] or ["nothing was said"])[0])
 
 

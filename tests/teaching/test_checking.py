@@ -68,6 +68,15 @@ def test_a_kernel_that_is_not_there_is_named_with_those_that_are(course):
     assert "--nbval-current-env" not in line
 
 
+def test_a_cell_without_an_end_is_said_to_be_one(course, monkeypatch):
+    options = [option for option in checking.NBVAL if "timeout" not in option]
+    monkeypatch.setattr(checking, "NBVAL", ("--nbval-cell-timeout=2", *options))
+    endless = code("import time\nwhile True:\n    time.sleep(0.1)", "b")
+    write(course / "notebooks" / "03_fine.ipynb", [endless, code("print(1)", "c", "1\n")])
+    (result,) = checking.run(course, lessons(course)[1:])
+    assert str(result.difference).startswith("code cell 1: found Timeout of 2 seconds")
+
+
 def test_after_ctrl_c_no_other_lesson_is_begun(course, monkeypatch):
     begun = []
 
