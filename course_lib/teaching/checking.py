@@ -244,15 +244,22 @@ def write_junit(results: Sequence[Result], path: Path) -> None:
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>course check</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; \
 padding: 0 1rem }}
+h1, td:last-child {{ overflow-wrap: anywhere }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ border-bottom: 1px solid #bbb; padding: .4rem .6rem; text-align: left; \
 vertical-align: top }}
 .number {{ text-align: right }}
 .wrong {{ font-weight: bold }}
 pre {{ white-space: pre-wrap; background: #f3f3f3; color: #000; padding: .6rem; margin: .3rem 0 }}
+@media (max-width: 40rem) {{ /* a phone: the verdict, or the finding, below the rest of its row */
+tr {{ display: flex; flex-wrap: wrap; border-bottom: 1px solid #bbb }}
+td, th {{ border: 0 }}
+td:last-child, th:last-child {{ flex: 0 0 100%; box-sizing: border-box; padding-top: 0 }}
+}}
 </style>
 <h1>course check: {summary}</h1>
 <p>{when}</p>

@@ -56,6 +56,7 @@ def test_a_broken_lesson_is_caught_and_named(course, healthy, tmp_path):
     html = page.read_text(encoding="utf-8")
     assert "<pre>&lt;new&gt;" in html
     assert "install &lt;some&gt;" in html
+    assert 'name="viewport"' in html  # and a phone does not shrink it
     assert "src=" not in html  # no other file
     assert "href=" not in html
 
