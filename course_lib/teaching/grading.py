@@ -147,7 +147,8 @@ def grade(
 
     def one(submission: Submission) -> Graded:
         graded = _grade(submission, seconds, stopped)
-        report(graded)
+        if not stopped.is_set():  # else it is what Ctrl-C has left of it
+            report(graded)
         return graded
 
     if jobs == 1:  # in this thread, so that Ctrl-C ends the process that it waits for

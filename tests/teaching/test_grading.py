@@ -270,7 +270,10 @@ def test_after_ctrl_c_nobodys_loop_is_waited_for(course, tmp_path):
     write(folder / "bo" / "02_sizes.ipynb", sizes("while True:\n    pass" + CALL))
     (folder / "ada.ipynb").write_text("{")
 
+    reported = []
+
     def ctrl_c(graded):
+        reported.append(graded.submission.student)
         time.sleep(1)  # bo's process has begun
         raise KeyboardInterrupt
 
@@ -278,6 +281,7 @@ def test_after_ctrl_c_nobodys_loop_is_waited_for(course, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         grading.grade(grading.collect(folder, lessons.lessons(course)), 60, 2, ctrl_c)
     assert time.monotonic() - began < 20
+    assert reported == ["ada"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
