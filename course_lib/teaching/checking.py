@@ -264,7 +264,8 @@ td:last-child, th:last-child {{ flex: 0 0 100%; box-sizing: border-box; padding-
 <h1>course check: {summary}</h1>
 <p>{when}</p>
 <h2>Lessons</h2>
-<table><tr><th>Lesson<th>Cells<th>Seconds<th>Verdict and first difference</tr>
+<table><tr><th>Lesson<th class=number>Cells<th class=number>Seconds
+<th>Verdict and first difference</tr>
 {lessons}
 </table>
 <h2>This machine</h2>
