@@ -77,6 +77,16 @@ def main(
 
     `course paint "blue hair, cat ears"` is a good start; `course COMMAND --help` explains one.
     """
+    for stream in (sys.stdout, sys.stderr):
+        _know_every_letter(stream)
+
+
+def _know_every_letter(stream: Any) -> None:
+    """Windows writes into files and pipes in an old code page, which knows no ✓ and no Chinese."""
+    try:
+        "✓→眼".encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        stream.reconfigure(encoding="utf-8")
 
 
 SHORT = {"diffusion": "latent_diffusion"}  # a shorter name of a room

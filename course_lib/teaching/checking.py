@@ -30,6 +30,7 @@ from course_lib.teaching.lessons import Lesson
 NEEDS = ("notebooks", "nbval.cfg")
 NBVAL = ("--nbval-cell-timeout=300", "--nbval-sanitize-with", "nbval.cfg")  # as in the Makefile
 STORED = {"COURSE_DEVICE": "cpu", "COURSE_BUDGET": "quick"}  # how the stored outputs were made
+LATE = re.compile(r"Cell \d+: (Timeout of .*)")  # nbval's words; it counts cells from 0
 COLOUR = re.compile(r"(?:\x1b|#x1B)\[[\d;]*m")
 SHORT = 160  # letters of a difference in the table; the page and the XML have all of it
 
@@ -120,9 +121,13 @@ def run(
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         waiting = {pool.submit(_run, root, lesson, kernel): lesson for lesson in chosen}
         results = {}
-        for done in as_completed(waiting):
-            results[waiting[done]] = done.result()
-            report(done.result())
+        try:
+            for done in as_completed(waiting):
+                results[waiting[done]] = done.result()
+                report(done.result())
+        except BaseException:  # after Ctrl-C no other lesson is begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [results[lesson] for lesson in chosen]
 
 
@@ -186,7 +191,8 @@ def difference_in(case: ElementTree.Element) -> Difference:
     if sides:
         return Difference(cell, sides[comparing.EXPECTED], sides.get(comparing.FOUND, ""))
     said = [line for line in map(str.strip, lines) if line]
-    telling = [line for line in said if "output fields" in line.lower() or line.startswith("E  ")]
+    telling = [late[1] for line in said if (late := LATE.match(line))]  # not the KeyboardInterrupt
+    telling += [line for line in said if "output fields" in line.lower() or line.startswith("E  ")]
     return Difference(cell, "", (telling[:1] or said[-1:] or ["nothing was said"])[0])
 
 
@@ -238,20 +244,28 @@ def write_junit(results: Sequence[Result], path: Path) -> None:
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>course check</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; \
 padding: 0 1rem }}
+h1, td:last-child {{ overflow-wrap: anywhere }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ border-bottom: 1px solid #bbb; padding: .4rem .6rem; text-align: left; \
 vertical-align: top }}
 .number {{ text-align: right }}
 .wrong {{ font-weight: bold }}
 pre {{ white-space: pre-wrap; background: #f3f3f3; color: #000; padding: .6rem; margin: .3rem 0 }}
+@media (max-width: 40rem) {{ /* a phone: the verdict, or the finding, below the rest of its row */
+tr {{ display: flex; flex-wrap: wrap; border-bottom: 1px solid #bbb }}
+td, th {{ border: 0 }}
+td:last-child, th:last-child {{ flex: 0 0 100%; box-sizing: border-box; padding-top: 0 }}
+}}
 </style>
 <h1>course check: {summary}</h1>
 <p>{when}</p>
 <h2>Lessons</h2>
-<table><tr><th>Lesson<th>Cells<th>Seconds<th>Verdict and first difference</tr>
+<table><tr><th>Lesson<th class=number>Cells<th class=number>Seconds
+<th>Verdict and first difference</tr>
 {lessons}
 </table>
 <h2>This machine</h2>

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -41,6 +43,16 @@ def add(app: typer.Typer, told: Told) -> None:
 
     for run in (doctor, check, release, grade):
         command(run)
+
+
+def _writable(*files: Path | None) -> None:
+    """Before the lessons are run, not after, it is said that a result cannot be written."""
+    for file in filter(None, files):
+        if file.is_dir():
+            raise CourseError(f"{file} is a folder: name a file in it")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
 
 
 def doctor(
@@ -85,6 +97,7 @@ def check(
     from course_lib.teaching import doctor as room
     from course_lib.teaching.lessons import checkout, chosen
 
+    _writable(junit, page)
     root = checkout(checking.NEEDS)
     wanted = chosen(root, lessons or [])
     checking.require_nbval()
@@ -148,6 +161,7 @@ def grade(
     from course_lib.teaching import grading
     from course_lib.teaching.lessons import checkout, lessons
 
+    _writable(table)
     submissions = grading.collect(folder, lessons(checkout()))
     done = 0
 
@@ -159,7 +173,8 @@ def grade(
         typer.echo(f"{done} of {len(submissions)}: {name}  {signs}")
 
     results = grading.grade(submissions, seconds, jobs, tell)
-    for text in grading.tables(results):
+    columns = shutil.get_terminal_size((grading.WIDE, 24)).columns
+    for text in grading.tables(results, columns):
         typer.echo("\n" + text)
     if any(one.apart is False for one in results):
         typer.echo("\nThe network was closed by Python alone: this system gives no other.")

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -216,7 +217,10 @@ def kernel() -> Iterator[Finding]:
 
 
 def disk() -> Iterator[Finding]:
-    for what, place in (("cache", settings.cache_dir()), ("temporary", tempfile.gettempdir())):
+    places = {"temporary": tempfile.gettempdir()}
+    with suppress(OSError):  # `cache` has the finding and the cure
+        places = {"cache": settings.cache_dir()} | places
+    for what, place in places.items():
         free = shutil.disk_usage(place).free
         stated = f"{free / 2**30:.1f} GiB free for {what} files"
         level = OK if free >= LITTLE_DISK else WARNING if free >= NO_DISK else ERROR

@@ -31,8 +31,11 @@ from course_lib.teaching.lessons import Exercise, Lesson, LessonsError, read, so
 
 SIGNS = {"right": "✓", "wrong": "✗", "waiting": "○", "time limit": "⏱", "broken": "✗"}
 LONGEST_START = 180  # seconds until torch is there; a busy machine takes 20
-WIDEST = 30  # letters of a verdict in the table; the CSV has all of it
+LONGEST_WAIT = 1.0  # seconds until Ctrl-C is seen
+WIDE = 200  # letters of a line, where there is no terminal that has fewer
+LETTERS = (30, 20, 12, 0)  # of a verdict in a table, the most that fit; the CSV has all of it
 WORDS = "lessons?|assignments?|exercises?|homework|week|notebooks?|ps"
+WORDS += "|student|ai-painting-course(-main)?"  # what was handed out, handed in as a whole
 ASIDE = re.compile(rf"({WORDS})?[\W_]*\d+[a-c]?|{WORDS}")  # folders that name no student
 FORMULA = ("=", "+", "-", "@")
 COPY = re.compile(r"[\s_-]*(copy\d*|\(\d+\))", re.IGNORECASE)
@@ -140,19 +143,25 @@ def grade(
 
     seconds: what the code of one notebook may take, all its exercises together.
     """
+    stopped = threading.Event()
 
     def one(submission: Submission) -> Graded:
-        graded = _grade(submission, seconds)
-        report(graded)
+        graded = _grade(submission, seconds, stopped)
+        if not stopped.is_set():  # else it is what Ctrl-C has left of it
+            report(graded)
         return graded
 
     if jobs == 1:  # in this thread, so that Ctrl-C ends the process that it waits for
         return list(map(one, submissions))
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        return list(pool.map(one, submissions))
+        try:
+            return list(pool.map(one, submissions))
+        except BaseException:  # Ctrl-C, which the processes do not hear: end them, begin no others
+            stopped.set()
+            raise
 
 
-def _grade(submission: Submission, seconds: float) -> Graded:
+def _grade(submission: Submission, seconds: float, stopped: threading.Event) -> Graded:
     """Verdicts on all exercises. One that has no end, or ends Python, is stepped over.
 
     While others wait, an exercise may take half of the time that is left: so an endless loop in the
@@ -164,11 +173,11 @@ def _grade(submission: Submission, seconds: float) -> Graded:
         return Graded(submission, broken or [Verdict("", "broken", submission.complaint)])
     waiting, left, verdicts = list(submission.lesson.exercises), seconds, []
     apart = None
-    while waiting:
+    while waiting and not stopped.is_set():
         if left <= 0:
             verdicts += [_late(one, "not reached: the notebook's time was up") for one in waiting]
             break
-        with Pupil(submission.path, waiting) as pupil:
+        with Pupil(submission.path, waiting, stopped) as pupil:
             if pupil.gone:
                 verdicts += [Verdict(one.number, "broken", pupil.why) for one in waiting]
                 break
@@ -189,7 +198,8 @@ def _late(exercise: Exercise, message: str, seconds: float = 0.0) -> Verdict:
 class Pupil:
     """The process that runs a notebook's exercises, from here."""
 
-    def __init__(self, path: Path, exercises: Sequence[Exercise]) -> None:
+    def __init__(self, path: Path, exercises: Sequence[Exercise], stopped: threading.Event) -> None:
+        self.stopped = stopped
         self.token = secrets.token_hex(16)  # what the student's code prints is no verdict
         self.folder = tempfile.TemporaryDirectory(
             prefix="course-grade-", ignore_cleanup_errors=True
@@ -253,17 +263,21 @@ class Pupil:
                 return Verdict(exercise.number, said["kind"], _clean(said["message"]), took)
 
     def _next(self, deadline: float) -> dict[str, Any] | None:
-        """The next line with the token; None when the process is gone or the time is up."""
-        while True:
+        """The next line with the token; None when the process is gone, stopped, or late."""
+        while not self.stopped.is_set():
+            left = max(0.0, deadline - time.monotonic())
             try:
-                line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = self.lines.get(timeout=min(left, LONGEST_WAIT))
             except queue.Empty:
+                if left > LONGEST_WAIT:
+                    continue
                 return None
             if line is None:
                 return None
             token, _, said = line.partition(" ")
             if secrets.compare_digest(token.encode(), self.token.encode()):
                 return json.loads(said)
+        return None
 
     def _listen(self) -> None:
         for line in self.process.stdout:
@@ -298,15 +312,21 @@ def _clean(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in str(text))
 
 
-def tables(results: Sequence[Graded]) -> Iterator[str]:
-    """A table a lesson, student × exercise; then the notebooks that could not be graded."""
+def tables(results: Sequence[Graded], columns: int = WIDE) -> Iterator[str]:
+    """A table a lesson, student × exercise; then the notebooks that could not be graded.
+
+    columns: of the terminal; where a table is wider, verdicts lose words.
+    """
     known = {one.submission.lesson for one in results if one.submission.lesson}
     for lesson in sorted(known, key=lambda one: one.path.name):
         here = [one for one in results if one.submission.lesson == lesson]
         heads = [exercise.number for exercise in lesson.exercises]
-        rows = [_row(one, here, heads) for one in here]
-        rows.insert(0, [f"{lesson.name} · {lesson.title}", *heads])
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for letters in LETTERS:
+            rows = [_row(one, here, heads, letters) for one in here]
+            rows.insert(0, [f"{lesson.name} · {lesson.title}", *heads])
+            widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+            if sum(widths) + 2 * len(heads) < columns:
+                break
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
@@ -318,20 +338,20 @@ def tables(results: Sequence[Graded]) -> Iterator[str]:
         yield "\n".join(["Not graded:", *lines])
 
 
-def _row(graded: Graded, here: Sequence[Graded], heads: Sequence[str]) -> list[str]:
+def _row(graded: Graded, here: Sequence[Graded], heads: Sequence[str], letters: int) -> list[str]:
     name = _clean(graded.submission.student)
     if sum(one.submission.student == graded.submission.student for one in here) > 1:
         name += f" ({_clean(graded.submission.path.parent.name)}/{graded.submission.path.name})"
-    cells = {verdict.number: _cell(verdict) for verdict in graded.verdicts}
+    cells = {verdict.number: _cell(verdict, letters) for verdict in graded.verdicts}
     return [name, *(cells.get(head, "") for head in heads)]
 
 
-def _cell(verdict: Verdict) -> str:
+def _cell(verdict: Verdict, letters: int) -> str:
     sign = SIGNS[verdict.kind]
-    if verdict.kind in ("right", "waiting"):
+    if verdict.kind in ("right", "waiting") or not letters:
         return sign
     message = "broken notebook" if verdict.kind == "broken" else verdict.message
-    words = message if len(message) <= WIDEST else message[: WIDEST - 1].rstrip() + "…"
+    words = message if len(message) <= letters else message[: letters - 1].rstrip() + "…"
     return f"{sign} {words}"
 
 

@@ -26,7 +26,7 @@ from typing import Any
 from course_lib.teaching.lessons import LessonsError, read, source
 
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # of Linux's unshare(2)
-LONGEST_MESSAGE = 300
+LONGEST_MESSAGE = 2000
 STOPPED_EVENTS = (  # programs and connections: of Python's audit events, those that start with this
     *("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethost", "socket.sendto"),
     *("subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "pty.spawn"),

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -55,6 +56,7 @@ def test_a_broken_lesson_is_caught_and_named(course, healthy, tmp_path):
     html = page.read_text(encoding="utf-8")
     assert "<pre>&lt;new&gt;" in html
     assert "install &lt;some&gt;" in html
+    assert 'name="viewport"' in html  # and a phone does not shrink it
     assert "src=" not in html  # no other file
     assert "href=" not in html
 
@@ -65,6 +67,32 @@ def test_a_kernel_that_is_not_there_is_named_with_those_that_are(course):
     line = checking.command(course, "python3", course / "x.xml")
     assert line[line.index("--nbval-kernel-name") + 1] == "python3"
     assert "--nbval-current-env" not in line
+
+
+def test_a_cell_without_an_end_is_said_to_be_one(course, monkeypatch):
+    options = [option for option in checking.NBVAL if "timeout" not in option]
+    monkeypatch.setattr(checking, "NBVAL", ("--nbval-cell-timeout=2", *options))
+    endless = code("import time\nwhile True:\n    time.sleep(0.1)", "b")
+    write(course / "notebooks" / "03_fine.ipynb", [endless, code("print(1)", "c", "1\n")])
+    (result,) = checking.run(course, lessons(course)[1:])
+    assert str(result.difference).startswith("code cell 1: found Timeout of 2 seconds")
+
+
+def test_after_ctrl_c_no_other_lesson_is_begun(course, monkeypatch):
+    begun = []
+
+    def slow(root, lesson, kernel):
+        begun.append(lesson)
+        time.sleep(0.2)
+        return checking.Result(lesson.path.stem, 1, 0, 0.2, None, None)
+
+    def ctrl_c(result):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checking, "_run", slow)
+    with pytest.raises(KeyboardInterrupt):
+        checking.run(course, lessons(course) * 2, report=ctrl_c)
+    assert len(begun) <= 2  # the first, and the one that was running
 
 
 def test_an_error_of_the_doctors_stops_it_before_the_lessons(course, healthy, monkeypatch):

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_what_stops_is_wrong_and_says_why(judge, answer, words):
     verdict = judge(sizes(answer))
     assert verdict["kind"] == "wrong"
     assert words in verdict["message"]
+
+
+def test_a_long_message_is_kept_whole(judge):
+    verdict = judge(sizes(f"raise ValueError('{'long ' * 150}end')" + CALL))
+    assert verdict["message"].endswith("long end")
+
+
+def test_a_table_fits_the_terminal(course, tmp_path):
+    lesson = lessons.lessons(course)[0]
+    about = grading.Submission(tmp_path / "x.ipynb", "ada", lesson)
+    wrong = [grading.Verdict(number, "wrong", "You forgot the padding") for number in ASKED]
+    results = [grading.Graded(about, wrong)]
+    (whole,) = grading.tables(results)
+    assert "✗ You forgot the padding" in whole
+    for columns, words in ((60, "✗ You forgot the padd"), (45, "✗ You forgot"), (30, "✗    ✗")):
+        (table,) = grading.tables(results, columns)
+        assert max(map(len, table.splitlines())) < columns
+        assert words in table
 
 
 def test_an_answer_may_stand_elsewhere_and_lean_on_other_cells(judge):
@@ -154,6 +173,8 @@ def test_names_come_from_files_and_folders(course, tmp_path):
         "class/dan/lesson_2/02_sizes-copy1.ipynb": "dan",
         "eve/02_sizes/answer.ipynb": "eve",
         "fay.ipynb": "fay",
+        "gil/student/notebooks/02_sizes.ipynb": "gil",  # what was handed out, as a whole
+        "hu/ai-painting-course-main/notebooks/02_sizes.ipynb": "hu",
     }.items():
         assert grading.student(tmp_path / path, tmp_path, lesson) == name, path
 
@@ -242,6 +263,25 @@ def test_a_class_is_graded(course, tmp_path, monkeypatch):
     assert marks["cy", "2.1"]["verdict"] == marks["cy", "2.4"]["verdict"] == "broken"
     assert victim.read_text() == "here"
     assert not (tmp_path / "new.txt").exists()
+
+
+def test_after_ctrl_c_nobodys_loop_is_waited_for(course, tmp_path):
+    folder = tmp_path / "handed-in"
+    write(folder / "bo" / "02_sizes.ipynb", sizes("while True:\n    pass" + CALL))
+    (folder / "ada.ipynb").write_text("{")
+
+    reported = []
+
+    def ctrl_c(graded):
+        reported.append(graded.submission.student)
+        time.sleep(1)  # bo's process has begun
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        grading.grade(grading.collect(folder, lessons.lessons(course)), 60, 2, ctrl_c)
+    assert time.monotonic() - began < 20
+    assert reported == ["ada"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
