@@ -372,7 +372,8 @@ def course(tmp_path) -> Path:
     shutil.copy(notebooks.ROOT / "notebooks" / "figures" / "colab-badge.svg", figures)
     shutil.copy(notebooks.ROOT / "pyproject.toml", tmp_path)
     badge = notebooks.address(tmp_path).badge("01_lesson.ipynb")
-    (tmp_path / "README.md").write_text(f"A [badge]({badge}) of a course.\n", encoding="utf-8")
+    clone = f"git clone https://github.com/{notebooks.address().repository} painting"
+    (tmp_path / "README.md").write_text(f"A [badge]({badge}).\n\n    {clone}\n", encoding="utf-8")
     write_lesson(tmp_path, 1, "[README](../README.md)", "[2 · Lesson](02_lesson.ipynb)")
     write_lesson(tmp_path, 2, "[1 · Lesson](01_lesson.ipynb)", "[README](../README.md)")
     return tmp_path
@@ -482,7 +483,9 @@ def test_stamp_changes_every_place_and_nothing_else(course):
     assert len(changed) == 4  # pyproject, README, two lessons
     assert notebooks.address(course) == new
     assert [problems(Lesson(path, course)) for path in notebooks.lessons(course)] == [[], []]
-    assert new.badge("01_lesson.ipynb") in (course / "README.md").read_text(encoding="utf-8")
+    readme = (course / "README.md").read_text(encoding="utf-8")
+    assert new.badge("01_lesson.ipynb") in readme
+    assert "git clone https://github.com/ada/painting.course painting" in readme
     assert notebooks.stamp(course, new) == []
 
     notebooks.stamp(course, notebooks.address())

@@ -43,6 +43,7 @@ MORE = {  # a line for packages that one lesson alone needs
 }
 ARCHIVE = "https://github.com/{repository}/archive/{branch}.zip"
 
+_CLONE = re.compile(r"(?<=git clone )https://github\.com/[\w.-]+/[\w.-]+")
 _BADGE = re.compile(
     BADGE.format(repository=r"[\w.-]+/[\w.-]+", branch=r"\S+?", name=r"(\w+\.ipynb)")
 )
@@ -77,7 +78,7 @@ def address(root: Path = ROOT) -> Address:
 
 
 def stamp(root: Path, new: Address) -> list[Path]:
-    """Write `new` into pyproject.toml, every badge and every setup cell; return what changed.
+    """Write `new` into pyproject.toml, README, badges and setup cells; return what changed.
 
     Each lesson's metadata are set right as well.
     """
@@ -93,7 +94,8 @@ def stamp(root: Path, new: Address) -> list[Path]:
     files = {root / "pyproject.toml": project}
 
     readme = (root / "README.md").read_text(encoding="utf-8")
-    files[root / "README.md"] = _BADGE.sub(lambda badge: new.badge(badge[1]), readme)
+    readme = _BADGE.sub(lambda badge: new.badge(badge[1]), readme)
+    files[root / "README.md"] = _CLONE.sub(home, readme)
 
     for path in lessons(root):
         notebook = nbformat.read(path, as_version=4)

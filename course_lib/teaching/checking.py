@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -95,13 +96,22 @@ def require_nbval() -> None:
 
 
 def require_kernel(name: str) -> None:
-    """CheckingError, with those that are here, where there is no Jupyter kernel of that name."""
+    """CheckingError, with those that are here, where no Jupyter kernel of that name can start."""
     from jupyter_client.kernelspec import KernelSpecManager
 
-    known = KernelSpecManager().find_kernel_specs()
+    manager = KernelSpecManager()
+    known = manager.find_kernel_specs()
     if name not in known:
         there = ", ".join(sorted(known)) or "none"
         raise CheckingError(f"there is no kernel named {name!r}; the kernels here are: {there}")
+    try:
+        program = manager.get_kernel_spec(name).argv[0]
+    except (ValueError, LookupError, TypeError) as error:  # its kernel.json is no kernel's
+        raise CheckingError(
+            f"the kernel {name!r} cannot be read ({error}): install it anew over {known[name]}"
+        ) from None
+    if not shutil.which(program):
+        raise CheckingError(f"the kernel {name!r} would start {program}, which is not there")
 
 
 def run(

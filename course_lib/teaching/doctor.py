@@ -202,10 +202,16 @@ def kernel() -> Iterator[Finding]:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     cure = f"{sys.executable} -m ipykernel install --sys-prefix"
+    manager = KernelSpecManager()
     try:
-        program = KernelSpecManager().get_kernel_spec("python3").argv[0]
+        program = manager.get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
         yield Finding("kernel", ERROR, "there is no kernel named python3", cure)
+        return
+    except (ValueError, LookupError, TypeError) as error:  # its kernel.json is no kernel's
+        place = manager.find_kernel_specs()["python3"]
+        stated = f"python3 cannot be read ({error})"
+        yield Finding("kernel", ERROR, stated, f"remove {place}, then {cure}")
         return
     found = shutil.which(program)
     if not found:

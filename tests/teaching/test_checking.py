@@ -1,5 +1,6 @@
 """`course check`: a lesson that is as stored passes; a broken one is caught, named and shown."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -67,6 +68,19 @@ def test_a_kernel_that_is_not_there_is_named_with_those_that_are(course):
     line = checking.command(course, "python3", course / "x.xml")
     assert line[line.index("--nbval-kernel-name") + 1] == "python3"
     assert "--nbval-current-env" not in line
+
+
+def test_a_kernel_that_cannot_start_is_told_before_any_lesson(course, tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "lost" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    gone = str(tmp_path / "gone" / "python")
+    spec.write_text(json.dumps({"argv": [gone], "display_name": "lost"}), encoding="utf-8")
+    with pytest.raises(checking.CheckingError, match=r"gone.*which is not there"):
+        checking.require_kernel("lost")
+    spec.write_text('{"argv": [', encoding="utf-8")
+    with pytest.raises(checking.CheckingError, match=r"cannot be read.*lost"):
+        checking.require_kernel("lost")
 
 
 def test_a_cell_without_an_end_is_said_to_be_one(course, monkeypatch):

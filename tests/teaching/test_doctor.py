@@ -130,6 +130,16 @@ def test_a_missing_kernel_is_an_error_and_anothers_a_warning(tmp_path, monkeypat
     assert levels(doctor.kernel()) == ["warning"]
 
 
+def test_a_kernel_that_cannot_be_read_is_an_error_with_its_place(tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": [', encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    (finding,) = doctor.kernel()
+    assert finding.level == "error"
+    assert str(spec.parent) in finding.cure
+
+
 def test_a_cache_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file"))
