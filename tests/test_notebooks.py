@@ -146,6 +146,12 @@ def was_run_whole(lesson: Lesson) -> Iterator[str]:
             yield f"code cell {i} stores an error: {errors[0].ename}"
 
 
+def rows_are_whole(lesson: Lesson) -> Iterator[str]:
+    for i, cell in enumerate(lesson.code, 1):
+        if len(notebooks.in_one_piece(cell.outputs)) < len(cell.outputs):
+            yield f"code cell {i} tears what it prints: store it with `tools.notebooks run`"
+
+
 def cells_are_short(lesson: Lesson) -> Iterator[str]:
     for i, cell in enumerate(lesson.code, 1):
         lines = len(cell.source.splitlines())
@@ -249,6 +255,7 @@ RULES: list[Rule] = [
     runs_everywhere,
     asks_for_a_gpu_where_it_trains,
     was_run_whole,
+    rows_are_whole,
     cells_are_short,
     outputs_are_compared,
     names_no_machine,
@@ -426,6 +433,7 @@ BROKEN = {
     "author's machine: /home/": outputs(2, *say("in /home/ada/course/dcgan.py")),
     "author's machine: /tmp/": replace(2, "import math", "open('/tmp/x')"),
     "cell 4 holds a path": outputs(4, HTML),
+    "code cell 2 tears": outputs(2, *say("3.2 "), *say("0.10")),
     r"C:\Users": outputs(2, *say(r"C:\Users\ada\course")),
     "the title is not": replace(0, "# 1 · Lesson", "# 3 · Lesson"),
     "the header lacks one of": replace(0, "**Time**", "Time"),

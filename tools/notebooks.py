@@ -11,6 +11,7 @@ import io
 import re
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,12 +147,29 @@ def clean(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type == "code":
+            cell.outputs = in_one_piece(cell.outputs)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if len(data) > 1:
                 data.pop(WIDGET, None)
             if len(data.get("image/png", "")) > LARGE:
                 data["image/png"] = _in_256_colours(data["image/png"])
+
+
+def in_one_piece(outputs: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """What a cell prints without a break is one output, however it came: torn rows cannot be read.
+
+    nbclient's own `coalesce_streams` would also carry what is printed below a figure above it.
+    """
+    whole = []
+    for output in outputs:
+        before = whole[-1] if whole else {}
+        if output.output_type == "stream" and before.get("name") == output.name:
+            whole[-1] = nbformat.from_dict(before | {"text": before.text + output.text})
+        else:
+            whole.append(output)
+    return whole
 
 
 def _in_256_colours(png: str) -> str:
