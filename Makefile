@@ -33,7 +33,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-code test-browser test-colab test-lowest test-newest lint format notebooks site colab clean
+.PHONY: help lab test test-code test-playground test-browser test-colab test-lowest test-newest lint format notebooks site colab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,10 @@ lab: $(READY) ## open JupyterLab at lesson 1
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
-test: test-code ## check style, run the unit tests, every lesson, and one in a browser; ALL=1: all tests
-	$(if $(ALL),$(MAKE) test-browser,$(STORED) $(BIN)/pytest tests/browser/test_playground.py)
+test: test-code $(if $(ALL),test-browser,test-playground) ## check style, run the unit tests, every lesson, and one in a browser; ALL=1: all tests
+
+test-playground: $(READY)
+	$(STORED) $(BIN)/pytest tests/browser/test_playground.py
 
 test-code: lint ## the same without a browser
 	$(STORED) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(NBVAL) --durations=20 $(if $(ALL),,-m "not slow") \
