@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=256, help="of each painter, for the table")
     parser.add_argument("--noise", type=int, default=1, help="seed of the picture's noises")
     parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
-    parser.add_argument("--figures", type=Path, default=Path("notebooks/figures"))
+    parser.add_argument("--figures", type=Path, default=Path("data/figures"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.kind = PAINTERS[options.painter]()

@@ -1,7 +1,7 @@
 """Must D see real pictures with words that do not fit? The article's claim, and other recipes.
 
     python benchmarks/words.py train --run runs/words                 # three seeds an arm
-    python benchmarks/words.py table --run runs/words --figures benchmarks/figures
+    python benchmarks/words.py table --run runs/words --figures data/figures
 
 Every arm gets the same number of pictures, the same first weights, noise, captions and order; only
 what its name says is different. `--arms`, `--seeds`, `--images`, `--width` choose others; what is
@@ -113,8 +113,8 @@ def beside(run: Path, path: Path) -> None:
     chosen = [8 * row + column for row in range(len(PROMPTS)) for column in range(2)]
     rows = [arms.faces_of(picture)[chosen] for picture in pictures if picture.exists()]
     if rows:
-        grid = pixels.image_grid(np.concatenate(rows))
-        Image.fromarray(grid).save(path, optimize=True)
+        grid = Image.fromarray(pixels.image_grid(np.concatenate(rows)))
+        pixels.in_few_colours(grid).save(path, optimize=True)
 
 
 def folder(run: Path, arm: str, seed: int) -> Path:

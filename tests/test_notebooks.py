@@ -217,6 +217,8 @@ def links_lead_somewhere(lesson: Lesson) -> Iterator[str]:
                     yield f"text cell {i}: the image {target} has no alt text"
                 if image and remote:
                     yield f"text cell {i}: the image {target} is not in the repository"
+                elif image and not target.endswith("colab-badge.svg"):
+                    yield f"text cell {i}: a copy in Drive lacks {target}: use plots.show_stored"
                 path = lesson.path.parent / unquote(target.partition("#")[0])
                 if not remote and not path.exists():
                     yield f"text cell {i}: {target} does not exist"
@@ -444,6 +446,7 @@ BROKEN = {
     "tagged `setup`": tag(2),
     "has no alt text": add("![](figures/colab-badge.svg)"),
     "is not in the repository": add("![a badge](https://example.org/badge.svg)"),
+    "a copy in Drive lacks": add("![a grid](../data/figures/halves.png)"),
     "missing.svg does not exist": add("[![a badge](figures/missing.svg)](https://example.org)"),
     "09_lesson.ipynb#top does not exist": add("see [below](09_lesson.ipynb#top)"),
     "<img src='x'> has no alt text": add("<img src='x'>"),

@@ -8,7 +8,8 @@ import pytest
 import torch
 from IPython.display import Markdown
 
-from course_lib import dcgan, pixels, plots
+from course_lib import dcgan, pixels, plots, settings
+from course_lib.errors import CourseError
 
 
 @pytest.fixture
@@ -29,6 +30,24 @@ def shown(monkeypatch) -> list:
 def picture(figure) -> np.ndarray:
     """The figure as RGB values."""
     return np.asarray(figure.canvas.buffer_rgba())[..., :3]
+
+
+# --- Stored figures -----------------------------------------------------------------------------
+
+
+def test_a_stored_figure_is_shown_as_it_lies_there(monkeypatch):
+    seen = []
+    monkeypatch.setattr(plots.figures, "display", seen.append)
+    plots.show_stored("halves_gan")
+    plots.show_stored("words_faces")
+    path = settings.data_dir() / "figures" / "halves_gan.png"
+    assert seen[0].data == path.read_bytes() and seen[0].width == 1052
+    assert seen[1].width == 2 * 526  # small ones are enlarged
+
+
+def test_an_unknown_stored_figure_is_refused_by_name():
+    with pytest.raises(CourseError, match="no stored figure 'halfs'; there are .*halves, "):
+        plots.show_stored("halfs")
 
 
 # --- Ways from noise to data --------------------------------------------------------------------

@@ -41,10 +41,10 @@ COVERS: dict[str, str | int] = {
     "03_training_loop": "notebooks/figures/faces_generated.png",
     "04_conditional_gan": "notebooks/figures/faces_told.png",
     "05a_diffusion": 11,
-    "05b_latent_diffusion": 10,
+    "05b_latent_diffusion": 12,
     "05c_pipeline": "notebooks/figures/faces_chinese.png",
     "06_painting": 14,
-    "07_create_or_copy": "notebooks/figures/halves.png",
+    "07_create_or_copy": "data/figures/halves.png",
     "08_cyclegan": "benchmarks/figures/cyclegan.png",
 }
 CAPTION = re.compile(r"\*(?!\*)((?:\*\*.+?\*\*|[^*])+)\*(?!\*)", re.DOTALL)

@@ -32,6 +32,7 @@ from course_lib.plots.figures import (
     show_runs,
     show_scores,
     show_source,
+    show_stored,
     style,
     styled,
 )

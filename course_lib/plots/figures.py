@@ -8,9 +8,12 @@ from functools import wraps
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython.display import Image as Shown
 from IPython.display import Markdown, display
 from matplotlib.ticker import LogLocator
+from PIL import Image
 
+from course_lib import settings
 from course_lib.errors import CourseError
 from course_lib.pixels import image_grid, to_uint8
 
@@ -21,6 +24,7 @@ REAL, FAKE = BLUE, VERMILLION  # data · what the generator makes
 GENERATOR, DISCRIMINATOR = VERMILLION, GREEN
 BELIEF = ("#EAAE80", "#FFFFFF", "#80B8D8")  # D's: from "forged" to "real"
 INK, NET = "#333333", "#5B3A8C"  # words and arrows · what G makes of a net of noise
+SMALL = 600  # screen pixels
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # where a legend hides nothing
 
@@ -102,6 +106,22 @@ def show_images(
     if title:
         figure.suptitle(title, y=1, va="top", fontsize=12)
     plt.show()
+
+
+def show_stored(name: str) -> None:
+    """A figure that took hours: one of `benchmarks/` drew it, and it lies in `data/figures`.
+
+    It comes with the package, so a lesson shows it wherever it runs, too. Small ones are enlarged.
+    CourseError for an unknown name.
+    """
+    folder = settings.data_dir() / "figures"
+    path = folder / f"{name}.png"
+    if not path.is_file():
+        there = ", ".join(sorted(known.stem for known in folder.glob("*.png")))
+        raise CourseError(f"there is no stored figure {name!r}; there are {there or 'none'}")
+    with Image.open(path) as picture:
+        width = picture.width * (2 if picture.width < SMALL else 1)
+    display(Shown(path.read_bytes(), width=width))
 
 
 @styled
