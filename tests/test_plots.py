@@ -41,12 +41,13 @@ def test_a_stored_figure_is_shown_as_it_lies_there(monkeypatch):
     plots.show_stored("halves_gan")
     plots.show_stored("words_faces")
     path = settings.data_dir() / "figures" / "halves_gan.png"
-    assert seen[0].data == path.read_bytes() and seen[0].width == 1052
+    assert seen[0].data == path.read_bytes()
+    assert seen[0].width == 1052
     assert seen[1].width == 2 * 526  # small ones are enlarged
 
 
 def test_an_unknown_stored_figure_is_refused_by_name():
-    with pytest.raises(CourseError, match="no stored figure 'halfs'; there are .*halves, "):
+    with pytest.raises(CourseError, match=r"no stored figure 'halfs'; there are .*halves"):
         plots.show_stored("halfs")
 
 
