@@ -216,7 +216,7 @@ def _paint(asked: SimpleNamespace) -> None:
     painter = room.Painter()
     for line in text.remarks(painter.encoder.understand(asked.prompt)):
         typer.echo(line)
-    with _watched(asked, options) as options:
+    with _watched(asked, options) as options, text.told_already():
         images = painter([asked.prompt] * asked.number, asked.seed, **options)
     verdicts = text.verdicts(images, asked.prompt) if images.shape[-1] == judge.SIZE else []
     kind = form[asked.out.suffix.lower()]

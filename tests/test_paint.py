@@ -9,7 +9,7 @@ import torch
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-from course_lib import cli
+from course_lib import cli, latent_diffusion, text
 from course_lib import conditional_gan as cgan
 
 
@@ -99,6 +99,13 @@ def test_where_nothing_is_asked_for_any_face_will_do():
     assert (empty[0] - empty[1]).abs().mean() > 0.1
     torch.testing.assert_close(painter(["red hair"] * 3, seed=5)[2], empty[2])
     torch.testing.assert_close(painter(["", "🎨", "red hair"], seed=5), empty)
+
+
+@pytest.mark.parametrize("room", [cgan, latent_diffusion])
+def test_a_painter_in_a_cell_warns_of_unknown_words(room):
+    with pytest.warns(text.UnknownWords, match=r"grey \(gray\?\)$") as seen:
+        room.Painter()(["grey hair"])
+    assert seen[0].filename == __file__  # the line that asked is named
 
 
 def test_a_painter_paints_many_prompts_each_by_itself():

@@ -39,12 +39,14 @@ class Painter:
     def __call__(self, prompts: Sequence[str], seed: int = 0) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1] of B prompts, each with noise of its own, on the CPU.
 
-        CourseError for what is no list of texts: of one text each letter would be a prompt.
+        CourseError for what is no list of texts: of one text each letter would be a prompt. Warns
+        of words that it does not know.
         """
         if isinstance(prompts, str) or not all(isinstance(one, str) for one in prompts):
             raise CourseError('prompts are a list of texts, such as ["red eyes", "蓝色长发"]')
         if not len(prompts):
             raise CourseError('there is no prompt; give one or more, such as ["red eyes"]')
+        text.warn_of_unknown(self.encoder, prompts)
         chance = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(prompts), self.generator.noise_size, generator=chance)
         prompts = self._or_anything(prompts, seed)

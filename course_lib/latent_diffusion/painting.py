@@ -97,7 +97,6 @@ class Painter:
         self.unet, self.autoencoder, self.encoder = unet, autoencoder, encoder or text.load()
         self.filler = filler
 
-    @torch.no_grad()
     def __call__(
         self,
         prompts: Sequence[str],
@@ -112,9 +111,10 @@ class Painter:
         steps: looks of the U-Net, from noise to picture. guidance: how much the words count, see
         `flow.guided`; 1 as they were learnt, and twice as fast. size: of a side in pixels, a
         multiple of 8; it has learnt on 64. watch: told after each step how many pictures it was of.
-        CourseError for what cannot be painted.
+        CourseError for what cannot be painted. Warns of words that it does not know.
         """
         self._refuse(prompts, steps, guidance, size)
+        text.warn_of_unknown(self.encoder, prompts)
         states, empty = self.states(prompts)
         parts = zip(states.split(64), self.noise(len(prompts), seed, size).split(64), strict=True)
         options = (steps, guidance, watch)

@@ -31,4 +31,11 @@ from course_lib.text.learning import (
 from course_lib.text.obeying import follow, held_out_captions, in_brief
 from course_lib.text.probes import probe
 from course_lib.text.sight import Clip, Looks, Sight, load, load_clip
-from course_lib.text.verdict import remarks, summary, verdicts
+from course_lib.text.verdict import (
+    UnknownWords,
+    remarks,
+    summary,
+    told_already,
+    verdicts,
+    warn_of_unknown,
+)

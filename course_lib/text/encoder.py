@@ -104,6 +104,18 @@ class TextEncoder(nn.Module):
         longest = max(map(len, rows), default=0)
         return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], dtype=torch.long)
 
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """The words of all prompts that are no words to it, each once, in their order."""
+        texts = [normalise(prompt) for prompt in dict.fromkeys(prompts)]
+        found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        places = [
+            (text, place)
+            for text, one in zip(texts, found, strict=True)
+            for token, place in zip(one.ids, one.offsets, strict=True)
+            if token == self.unknown
+        ]
+        return list(dict.fromkeys(text[start:end] for text, (start, end) in places))
+
     def says_nothing(self, prompts: Sequence[str]) -> list[bool]:
         """Of which prompts no word asks for anything that can be seen, such as "a girl"."""
         return [self.asks_nothing.issuperset(row) for row in self.tokens(prompts).tolist()]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor
 
 from course_lib import judge
-from course_lib.text.encoder import Understanding, vocabulary
+from course_lib.text.encoder import TextEncoder, Understanding, vocabulary
 from course_lib.text.facts import facts_of
 
 
@@ -41,8 +43,7 @@ def remarks(found: Understanding) -> list[str]:
     if found.nothing:
         lines.append("Nothing is asked for: any face will do.")
     if found.unknown:
-        words = ", ".join(map(_with_a_guess, dict.fromkeys(found.unknown)))
-        lines.append(f"Unknown words, which say nothing to it: {words[:200]}")
+        lines.append(_unknown(dict.fromkeys(found.unknown)))
     if found.denials:
         words = ", ".join(dict.fromkeys(found.denials))
         lines.append(f"It has learnt no denials: what follows “{words}” is painted all the same.")
@@ -52,6 +53,31 @@ def remarks(found: Understanding) -> list[str]:
     if found.cut:
         lines.append(f"The prompt is too long; left out: {found.cut[:60]}")
     return lines
+
+
+class UnknownWords(UserWarning):
+    """A prompt holds words that the painter has never met."""
+
+
+def warn_of_unknown(encoder: TextEncoder, prompts: Sequence[str]) -> None:
+    """Warn (`UnknownWords`) of words that say nothing to the encoder: a painter passes over them.
+
+    For a function that is called by the one whom it concerns.
+    """
+    if words := encoder.unknown_words(prompts):
+        warnings.warn(_unknown(words), UnknownWords, stacklevel=3)
+
+
+@contextmanager
+def told_already() -> Iterator[None]:
+    """No warnings of unknown words: who asked reads `remarks` on them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownWords)
+        yield
+
+
+def _unknown(words: Iterable[str]) -> str:
+    return f"Unknown words, which say nothing to it: {', '.join(map(_with_a_guess, words))[:200]}"
 
 
 def _with_a_guess(word: str) -> str:

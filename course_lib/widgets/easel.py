@@ -74,13 +74,14 @@ class Easel(WithStill):
 
     def show(self) -> None:
         """Paint the prompt; what goes wrong is told in the widget, since callbacks are silent."""
-        from course_lib.text import remarks, verdicts  # here: transformers takes long to import
+        from course_lib import text  # here: transformers takes long to import
 
         prompt = self.prompt.value
         try:
-            images = self._paint([prompt] * self._faces, self.seed.value)
-            self._images, self._verdicts = to_uint8(images), verdicts(images, prompt)
-            lines = remarks(self._encoder.understand(prompt))
+            with text.told_already():
+                images = self._paint([prompt] * self._faces, self.seed.value)
+            self._images, self._verdicts = to_uint8(images), text.verdicts(images, prompt)
+            lines = text.remarks(self._encoder.understand(prompt))
             self.understood.value = "<br>".join(map(html.escape, lines))
             self.pictures.value = self._grid()
         except Exception as error:

@@ -69,6 +69,17 @@ def test_no_caption_has_an_unknown_word_or_is_cut(encoder):
             assert not found.cut
 
 
+def test_painters_warn_of_unknown_words_unless_they_are_told_already(encoder):
+    """Without a word, "grey hair" has any colour: the vocabulary is American."""
+    with pytest.warns(text.UnknownWords, match=r"grey \(gray\?\), tuba$"):
+        text.warn_of_unknown(encoder, ["grey hair", "red eyes", "a tuba", "grey eyes"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text.warn_of_unknown(encoder, ["红眼睛, blue hair"])
+        with text.told_already():
+            text.warn_of_unknown(encoder, ["grey hair"])
+
+
 def test_what_is_unknown_and_what_is_cut_is_told(encoder):
     found = encoder.understand("RED eyes，a tuba 🙂")
     assert found.unknown == ["tuba", "🙂"]
