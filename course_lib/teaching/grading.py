@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def collect(folder: Path, known: Sequence[Lesson]) -> list[Submission]:
     """The notebooks below a folder, in the order of their paths, with student and lesson.
 
     A notebook that cannot be read, or that belongs to no lesson, is among them, with its complaint.
+    Two students of one name are told apart by their folders.
     """
     if not folder.is_dir():
         raise GradingError(f"{folder} is no folder")
@@ -101,7 +102,23 @@ def collect(folder: Path, known: Sequence[Lesson]) -> list[Submission]:
         if lesson is None and not complaint:
             complaint = f"{path.name} is like none of the course's lessons"
         submissions.append(Submission(path, student(path, folder, lesson), lesson, complaint))
-    return submissions
+    return _told_apart(submissions, folder)
+
+
+def _told_apart(submissions: list[Submission], folder: Path) -> list[Submission]:
+    """With the folders behind a name that handed in one lesson from several: "kim (group b)"."""
+    places: dict[tuple[str, Lesson | None], set[Path]] = {}
+    for one in submissions:
+        places.setdefault((one.student, one.lesson), set()).add(one.path.parent)
+    shared = {name for (name, _), parents in places.items() if len(parents) > 1}
+
+    def named(one: Submission) -> Submission:
+        inside = [part for part in one.path.relative_to(folder).parts[:-1] if part != one.student]
+        if one.student not in shared or not inside:
+            return one
+        return replace(one, student=f"{one.student} ({'/'.join(inside)})")
+
+    return list(map(named, submissions))
 
 
 def _alike(cells: list[dict[str, Any]], ids: dict[Lesson, set]) -> Lesson | None:

@@ -179,6 +179,20 @@ def test_names_come_from_files_and_folders(course, tmp_path):
         assert grading.student(tmp_path / path, tmp_path, lesson) == name, path
 
 
+def test_two_of_one_name_are_told_apart_by_their_folders(course, tmp_path):
+    known = lessons.lessons(course)
+    for path in (
+        "group a/kim/02_sizes.ipynb",
+        "group b/kim/02_sizes.ipynb",
+        "group b/lee/02_sizes.ipynb",
+        "week 1/mia_02_sizes.ipynb",
+        "week 1/mia_02_sizes (1).ipynb",  # of one folder: the same Mia, twice
+    ):
+        write(tmp_path / "in" / path, sizes())
+    names = [one.student for one in grading.collect(tmp_path / "in", known)]
+    assert names == ["kim (group a)", "kim (group b)", "lee", "mia", "mia"]
+
+
 def test_lessons_are_known_by_cells_or_by_checkers(course, tmp_path):
     known, folder = lessons.lessons(course), tmp_path / "in"
     write(folder / "a" / "renamed.ipynb", sizes())
