@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,8 +37,11 @@ def train_one(options: argparse.Namespace, preset: str, seed: int) -> None:
     folder, known = folder_of(options, preset, seed), cyclegan.PRESETS[preset]
     if (folder / "took.json").exists():
         return
+    recipe = known.recipe
+    if options.through is not None:
+        recipe = replace(recipe, through=options.through)
     plan = cyclegan.build(
-        faces.load("train"), known.recipe, seed=seed, precision=options.precision, **known.sizes
+        faces.load("train"), recipe, seed=seed, precision=options.precision, **known.sizes
     )
     images = options.images or known.images
     history = plan.fit(images, folder=folder, save_every=500, pictures_every=10**9)
@@ -175,6 +179,7 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", choices=KEPT, default=KEPT)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--images", type=int, help="of each domain; default: the preset's")
+    parser.add_argument("--through", type=float, help="another than the preset's; see cycle_step")
     parser.add_argument("--pairs", type=int, default=600, help="for the table")
     parser.add_argument("--precision", default="no", help="no, or bf16 where that is faster")
     parser.add_argument("--figures", type=Path, default=Path("benchmarks/figures"))

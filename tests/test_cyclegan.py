@@ -113,14 +113,36 @@ def test_heaps_that_cannot_be_learnt_from_say_why():
         cyclegan.networks(2, 0)
 
 
-@pytest.mark.parametrize(("sharp", "pixels"), [(False, 22), (True, 24)])
-def test_how_large_a_patch_a_score_sees(sharp, pixels):
+@pytest.mark.parametrize(
+    ("sharp", "maps"), [(False, [(22, 15)]), (True, [(24, 15), (7, 64)])]
+)  # of each: pixels of a patch, scores along a side
+def test_how_large_a_patch_a_score_sees(sharp, maps):
     D, images = cyclegan.Discriminator(4, sharp=sharp), torch.rand(1, 3, 64, 64, requires_grad=True)
-    scores = D(images)
-    assert scores.shape == (1, 15, 15)
-    (slope,) = torch.autograd.grad(scores[0, 7, 7], images)
-    rows = slope.abs().sum((0, 1, 3)).nonzero()
-    assert rows.max() - rows.min() + 1 == pixels
+    for scores, (pixels, side) in zip(D(images), maps, strict=True):
+        assert scores.shape == (1, side, side)
+        (slope,) = torch.autograd.grad(scores[0, side // 2, side // 2], images, retain_graph=True)
+        rows = slope.abs().sum((0, 1, 3)).nonzero()
+        assert rows.max() - rows.min() + 1 == pixels
+
+
+def test_a_discriminator_of_two_scales_learns_at_both():
+    torch.manual_seed(0)
+    D = cyclegan.Discriminator(4, sharp=True)
+    cyclegan.told_apart(D(torch.ones(1, 3, 16, 16)), D(torch.zeros(1, 3, 16, 16))).backward()
+    for network in D.scales:
+        assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+    right = [torch.ones(1, 3, 3), torch.ones(1, 16, 16)]
+    assert cyclegan.real_enough(right) == 0
+    assert cyclegan.told_apart(right, right) == 1  # a half for each map
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_gradient_passes_and_the_images_stay(share):
+    images = torch.rand(2, 3, 4, 4, requires_grad=True)
+    passed = cyclegan.passing(images, share)
+    torch.testing.assert_close(passed, images)
+    passed.sum().backward()
+    torch.testing.assert_close(images.grad, torch.full_like(images, share))
 
 
 @pytest.mark.parametrize(("sharp", "side"), [(False, 5), (True, 1)])
@@ -193,7 +215,7 @@ def test_discriminators_learn_which_pictures_are_of_which_domain(data):
         optimiser.zero_grad()
         cyclegan.told_apart(critic(real), critic(other)).backward()
         optimiser.step()
-    assert critic(real).mean() > critic(other).mean() + 0.3
+    assert critic(real)[0].mean() > critic(other)[0].mean() + 0.3
     assert cyclegan.real_enough(critic(other)) > cyclegan.real_enough(critic(real))
 
 

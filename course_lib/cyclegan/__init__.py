@@ -38,4 +38,11 @@ from course_lib.cyclegan.measuring import (
     way,
 )
 from course_lib.cyclegan.players import Discriminator, Generator, Translators
-from course_lib.cyclegan.step import Pool, cycle_step, paired_step, real_enough, told_apart
+from course_lib.cyclegan.step import (
+    Pool,
+    cycle_step,
+    paired_step,
+    passing,
+    real_enough,
+    told_apart,
+)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+EDGE_MAPS = 32  # feature maps of the network that looks at edges
 DEAD = 0.02  # of [-1, 1]: two and a half levels of 255
 
 
@@ -58,21 +59,33 @@ class Generator(nn.Module):
         return (images + change).clamp(-1, 1)
 
 
+def _close(maps: int) -> nn.Sequential:
+    """Scores of patches of seven pixels, at full side."""
+    layers, known = [], 3
+    for _ in range(3):
+        layers += [nn.Conv2d(known, maps, 3, padding=1), nn.LeakyReLU(0.2)]
+        known = maps
+    return nn.Sequential(*layers, nn.Conv2d(maps, 1, 1))
+
+
 class Discriminator(nn.Module):
     """PatchGAN (Isola et al. 2016, arXiv 1611.07004): a score for every patch of 22 pixels.
 
     Nothing in it sees the whole face, and nothing has to: a colour is where it is.
-    Images (B, 3, S, S) → scores (B, S/4 - 1, S/4 - 1); near 1 is "real", near 0 "painted".
+    Images (B, 3, S, S) → a tuple of scores, near 1 for "real", near 0 for "painted": one map of
+    them, (B, S/4 - 1, S/4 - 1).
 
     sharp: one more layer, before the picture shrinks, patches of 24 pixels, and twice the maps in
-    the layer after it. Without them a shade in the pixel beside an edge passes unseen.
+    the layer after it; and a second, smaller network, which never shrinks the picture and gives a
+    second map, (B, S, S), a score for every patch of 7 pixels (Wang et al. 2017, arXiv 1711.11585,
+    judge at several scales, too). Without them a shade in the pixel beside an edge passes unseen.
     """
 
     def __init__(self, width: int = 24, *, sharp: bool = False):
         super().__init__()
         fine, coarse = (width, 2 * width) if sharp else (3, width)
         first = [nn.Conv2d(3, fine, 3, padding=1), nn.LeakyReLU(0.2)] if sharp else []
-        self.layers = nn.Sequential(
+        far = nn.Sequential(
             *first,
             nn.Conv2d(fine, coarse, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
@@ -80,9 +93,10 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(2 * width, 1, 4, padding=1),
         )
+        self.scales = nn.ModuleList([far, *([_close(EDGE_MAPS)] if sharp else [])])
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images)[:, 0]
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(network(images)[:, 0] for network in self.scales)
 
 
 class Translators(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +24,15 @@ def cycle_step(
     adversarial: float = 1.0,
     cycle: float = 10.0,
     identity: float = 5.0,
+    through: float = 1.0,
     backward: Callable[[Tensor], None] = Tensor.backward,
 ) -> dict[str, Tensor]:
     """One step of both generators, then one of both discriminators (Zhu et al. 2017, section 3).
 
     batch: pictures of both domains, two times (B, 3, S, S) in [-1, 1]; picture i of one has nothing
     to do with picture i of the other. adversarial, cycle, identity: the weights of the losses of
-    the generators.
+    the generators. through: the part of the cycle's gradient that reaches the generator that went
+    first, see `passing`; the paper has all of it.
     """
     a, b = batch
     fake_b, fake_a = there(a), back(b)
@@ -38,7 +40,8 @@ def cycle_step(
     critics = nn.ModuleList([critic_a, critic_b]).requires_grad_(False)
     G_optimiser.zero_grad()
     losses = {"loss_adversarial": real_enough(critic_a(fake_a)) + real_enough(critic_b(fake_b))}
-    losses["loss_cycle"] = F.l1_loss(back(fake_b), a) + F.l1_loss(there(fake_a), b)
+    home_a, home_b = back(passing(fake_b, through)), there(passing(fake_a, through))
+    losses["loss_cycle"] = F.l1_loss(home_a, a) + F.l1_loss(home_b, b)
     losses["loss_identity"] = F.l1_loss(there(b), b) + F.l1_loss(back(a), a)
     backward(
         adversarial * losses["loss_adversarial"]
@@ -78,14 +81,26 @@ def paired_step(
     return {"loss_paired": loss}
 
 
-def real_enough(scores: Tensor) -> Tensor:
-    """G's loss in LSGAN: how far the scores of its pictures are from 1 (Mao et al. 2016)."""
-    return (scores - 1).square().mean()
+def passing(images: Tensor, share: float) -> Tensor:
+    """The same images; of the gradient that comes back through them, only a share goes on.
+
+    The generator that made them is then asked less to make coming home easy; the one that leads
+    home learns as before.
+    """
+    return images if share == 1 else share * images + (1 - share) * images.detach()
 
 
-def told_apart(on_real: Tensor, on_fakes: Tensor) -> Tensor:
-    """D's loss in LSGAN: real ones at 1, painted ones at 0 (Mao et al. 2016, arXiv 1611.04076)."""
-    return ((on_real - 1).square().mean() + on_fakes.square().mean()) / 2
+def real_enough(scores: Sequence[Tensor]) -> Tensor:
+    """G's loss in LSGAN (Mao et al. 2016): how far the scores of its pictures are from 1.
+
+    scores: a map for each scale at which D looks; of each the mean, summed.
+    """
+    return sum((some - 1).square().mean() for some in scores)
+
+
+def told_apart(on_real: Sequence[Tensor], on_fakes: Sequence[Tensor]) -> Tensor:
+    """D's loss in LSGAN (Mao et al. 2016, arXiv 1611.04076): real ones at 1, painted ones at 0."""
+    return (real_enough(on_real) + sum(some.square().mean() for some in on_fakes)) / 2
 
 
 class Pool(nn.Module):

@@ -116,7 +116,7 @@ def _learns_through_both(loss: Callable, a: Tensor, b: Tensor) -> None:
 @checker("8.2")
 def patch(reach: Callable) -> str:
     """`reach(layers)`: the side of the patch that one score sees; layers: (kernel, stride) each."""
-    for layers in ([(3, 1)], [(3, 1), (3, 1)], [(4, 2), (4, 2), (4, 1)], _OURS, _PAPERS):
+    for layers in ([(3, 1)], [(3, 1), (3, 1)], [(4, 2), (4, 2), (4, 1)], _OURS, _CLOSE, _PAPERS):
         answer = call(reach, list(layers))
         require(
             isinstance(answer, int) and not isinstance(answer, bool),
@@ -124,10 +124,11 @@ def patch(reach: Callable) -> str:
         )
         if answer != _reach(layers):
             _why_not_so_far(answer, layers)
-    return "24 of 64 pixels for ours, 70 of 256 for the paper's"
+    return "24 and 7 of 64 pixels for ours, 70 of 256 for the paper's"
 
 
 _OURS = [(3, 1), (4, 2), (4, 2), (4, 1)]
+_CLOSE = [(3, 1), (3, 1), (3, 1), (1, 1)]  # for the edges
 _PAPERS = [(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)]  # Isola et al. 2016: "70×70 PatchGAN"
 
 
