@@ -261,6 +261,12 @@ def _why_not_these(
         not _alike(found, [2 * one for one in right]),
         "Twice too much: the range is 2 wide, so one unit is 127.5 levels, not 255.",
     )
+    early = (inputs - targets).abs().amax(1, keepdim=True).expand_as(off) * 255 > 8
+    require(
+        not _alike(found, [float(off[part].mean() * 255) for part in (early, ~early)]),
+        "Twice too much, in the mask as well: the range is 2 wide, so one unit is 127.5 levels, "
+        "not 255.",
+    )
     whole = [float((off * part).mean() * 127.5) for part in (mask, ~mask)]
     require(
         not _alike(found, whole),

@@ -155,6 +155,7 @@ def not_expanded(o, i, t):
         (lambda o, i, t: inside_outside(o, i, t)[::-1], "Turned round"),
         (lambda o, i, t: [one / 127.5 for one in inside_outside(o, i, t)], "× 127.5"),
         (lambda o, i, t: [2 * one for one in inside_outside(o, i, t)], "not 255"),
+        (lambda o, i, t: [2 * one for one in least(4)(o, i, t)], "in the mask as well"),
         (zeros_too, "over the chosen"),
         (lambda o, i, t: inside_outside(o, i, t, cyclegan.differs(o, t)), "chooses for itself"),
         (lambda o, i, t: inside_outside(o, i, t, cyclegan.differs(o, i)), "chooses for itself"),
