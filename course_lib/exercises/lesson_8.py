@@ -253,20 +253,7 @@ def _why_not_these(
         not _alike(found, right[::-1]),
         "Turned round: first where input and target differ, then where they do not.",
     )
-    require(
-        not _alike(found, [one / 127.5 for one in right]),
-        "Right, in units of [-1, 1]. A level is a 255th of the whole range, 2: × 127.5.",
-    )
-    require(
-        not _alike(found, [2 * one for one in right]),
-        "Twice too much: the range is 2 wide, so one unit is 127.5 levels, not 255.",
-    )
-    early = (inputs - targets).abs().amax(1, keepdim=True).expand_as(off) * 255 > 8
-    require(
-        not _alike(found, [float(off[part].mean() * 255) for part in (early, ~early)]),
-        "Twice too much, in the mask as well: the range is 2 wide, so one unit is 127.5 levels, "
-        "not 255.",
-    )
+    _not_other_units(found, right, off, (inputs - targets).abs())
     whole = [float((off * part).mean() * 127.5) for part in (mask, ~mask)]
     require(
         not _alike(found, whole),
@@ -308,6 +295,25 @@ def _why_not_these(
         False,
         f"Inside {right[0]:.2f} and outside {right[1]:.2f} expected, {found[0]:.2f} and "
         f"{found[1]:.2f} found.",
+    )
+
+
+def _not_other_units(
+    found: list[float], right: list[float], off: Tensor, difference: Tensor
+) -> None:
+    require(
+        not _alike(found, [one / 127.5 for one in right]),
+        "Right, in units of [-1, 1]. A level is a 255th of the whole range, 2: × 127.5.",
+    )
+    require(
+        not _alike(found, [2 * one for one in right]),
+        "Twice too much: the range is 2 wide, so one unit is 127.5 levels, not 255.",
+    )
+    early = difference.amax(1, keepdim=True).expand_as(off) * 255 > 8
+    require(
+        not _alike(found, [float(off[part].mean() * 255) for part in (early, ~early)]),
+        "Twice too much, in the mask as well: the range is 2 wide, so one unit is 127.5 levels, "
+        "not 255.",
     )
 
 
