@@ -37,6 +37,7 @@ FEWEST_EXERCISES = 3
 TITLE = re.compile(r"# (\d+[a-z]?) · (.+)")
 EXERCISE = re.compile(r"\*\*Exercise (\d+)\.(\d+)\*\* ★+ \(\d+ min\)\.")
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.+?)\n```\n", re.DOTALL)
+SHOWN = re.compile(r"show_stored\(\"(\w+)\"\)")
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\]])*)\]\(([^)\s]+)\)")
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|work|mnt|private)/|[A-Z]:\\Users\\")
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -563,3 +564,15 @@ def test_address_stands_in_one_place():
         path = notebooks.ROOT / name
         if path.is_file():
             assert home.encode() not in path.read_bytes(), name
+
+
+def test_stored_figures_stand_in_the_lessons_as_they_lie_in_the_data():
+    seen = 0
+    for path in notebooks.lessons():
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code" and (call := SHOWN.search(cell.source)):
+                (shown,) = (output.data["image/png"] for output in cell.outputs)
+                file = notebooks.ROOT / "data" / "figures" / f"{call[1]}.png"
+                assert base64.b64decode(shown) == file.read_bytes(), (path.name, call[1])
+                seen += 1
+    assert seen == len(list((notebooks.ROOT / "data" / "figures").glob("*.png")))

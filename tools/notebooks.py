@@ -153,7 +153,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             data = output.get("data", {})
             if len(data) > 1:
                 data.pop(WIDGET, None)
-            if len(data.get("image/png", "")) > LARGE:
+            stored = "show_stored(" in cell.source  # it lies in the repository as it should be
+            if len(data.get("image/png", "")) > LARGE and not stored:
                 data["image/png"] = _in_256_colours(data["image/png"])
 
 
