@@ -59,13 +59,12 @@ class Generator(nn.Module):
         return (images + change).clamp(-1, 1)
 
 
-def _close(maps: int) -> nn.Sequential:
+def _close() -> nn.Sequential:
     """Scores of patches of seven pixels, at full side."""
-    layers, known = [], 3
-    for _ in range(3):
-        layers += [nn.Conv2d(known, maps, 3, padding=1), nn.LeakyReLU(0.2)]
-        known = maps
-    return nn.Sequential(*layers, nn.Conv2d(maps, 1, 1))
+    layers: list[nn.Module] = []
+    for maps in (3, EDGE_MAPS, EDGE_MAPS):
+        layers += [nn.Conv2d(maps, EDGE_MAPS, 3, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(EDGE_MAPS, 1, 1))
 
 
 class Discriminator(nn.Module):
@@ -93,7 +92,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(2 * width, 1, 4, padding=1),
         )
-        self.scales = nn.ModuleList([far, *([_close(EDGE_MAPS)] if sharp else [])])
+        self.scales = nn.ModuleList([far, *([_close()] if sharp else [])])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(network(images)[:, 0] for network in self.scales)

@@ -105,7 +105,10 @@ class TextEncoder(nn.Module):
         return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], dtype=torch.long)
 
     def unknown_words(self, prompts: Sequence[str]) -> list[str]:
-        """The words of all prompts that are no words to it, each once, in their order."""
+        """The words of all prompts that are no words to it, each once, in their order.
+
+        Of thousands of prompts, many times as fast as `understand` of each.
+        """
         texts = [normalise(prompt) for prompt in dict.fromkeys(prompts)]
         found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         places = [
